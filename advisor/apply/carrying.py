@@ -1,0 +1,223 @@
+"""Carrying out: a plan's remedies made as releases in staging, each gated alone, then together; then live, or not.
+
+Every step is written down when it is done (`State.note_step`), answers of the bot are kept by what was asked, index versions and
+releases are named by their content, and jobs are sent once; so a run that is killed is finished by the next, and nothing is done
+or paid for twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from typing import Any, Literal
+
+from advisor.apply.workplace import Made, Workplace
+from advisor.evidence import GAPS, Gap
+from advisor.gate.decision import Decision, Pair, Part, better, decide
+from advisor.gate.trial import Case, pairs
+from advisor.plan import Plan, Remedy
+from advisor.probing.judging import Judged
+from router.releases import Release
+
+MAKERS: dict[str, str] = {
+    "ChangePrompt": "advisor.apply.change_prompt:make",
+    "UpdateIndex": "advisor.apply.update_index:make",
+    "FineTune": "advisor.apply.fine_tune:make",
+}
+"""Kind of remedy to `module:function` of what makes it: `(Workplace, Remedy) -> Made`."""
+
+Standing = Literal["accepted", "cheaper is as good", "refused", "not enough evidence", "not made"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One remedy alone.
+
+    Attributes:
+        decision: Of the gate; None if nothing was made.
+        standing: Whether it goes into the release.
+        why: In one sentence.
+    """
+
+    made: Made
+    decision: Decision | None
+    standing: Standing
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What carrying a plan out came to, before anything goes live.
+
+    Attributes:
+        base: Release that was live.
+        tried: Each remedy alone.
+        release: The release with all that were accepted; None if none was.
+        decision: Of the gate on that release.
+    """
+
+    base: str
+    tried: tuple[Tried, ...]
+    release: str | None
+    decision: Decision | None
+
+
+class Carrier:
+    """Carries the remedies of one plan out on one release.
+
+    Args:
+        place: What it works with.
+        plan: The plan.
+        only: Kinds or ids of the remedies that are wanted; all that can be made unless given.
+        most_good: Good replies that are asked again by the gate.
+    """
+
+    def __init__(
+        self, place: Workplace, plan: Plan, *, only: Sequence[str] = (), most_good: int = 150
+    ) -> None:
+        self._place = place
+        self._plan = plan
+        self._only = tuple(only)
+        self._most_good = most_good
+        self._answers: dict[str, dict[str, Judged]] = {}
+
+    def run(self) -> Carried:
+        """Make, gate, join, and gate again."""
+        tried = [self._alone(r) for r in self._plan.remedies if self._wanted(r)]
+        tried = self._cheapest(tried)
+        taken = [t for t in tried if t.standing == "accepted"]
+        if not taken:
+            return Carried(base=self._place.base.id, tried=tuple(tried), release=None, decision=None)
+        release = self._joined([t.made for t in taken])
+        decision = taken[0].decision
+        if len(taken) > 1:
+            remedies = [r for r in self._plan.remedies if any(t.made.remedy == r.id for t in taken)]
+            decision = self._gated(
+                release, remedies, gaps=frozenset[Gap]().union(*(t.made.gaps for t in taken))
+            )
+        return Carried(base=self._place.base.id, tried=tuple(tried), release=release, decision=decision)
+
+    # One remedy alone
+
+    def _wanted(self, remedy: Remedy) -> bool:
+        if remedy.kind not in MAKERS or not self._place.failures(remedy, held_out=True):
+            return False
+        if remedy.kind == "FineTune" and remedy.blocked and not self._only:
+            return False  # it waits for what is cheaper
+        return not self._only or remedy.kind in self._only or any(remedy.id.startswith(o) for o in self._only)
+
+    def _alone(self, remedy: Remedy) -> Tried:
+        made = self._made(remedy)
+        if made.release is None:
+            return Tried(made=made, decision=None, standing="not made", why=made.what)
+        decision = self._gated(made.release, [remedy], gaps=made.gaps)
+        standing: Standing = (
+            "refused"
+            if decision.verdict == "refuse"
+            else "not enough evidence"
+            if decision.verdict == "not enough evidence"
+            else "accepted"
+        )
+        return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
+
+    def _made(self, remedy: Remedy) -> Made:
+        state, key = self._place.state, (self._plan.hash, f"{self._place.base.id}/{remedy.id}", "made")
+        known = state.step(*key)
+        if known is not None:
+            return Made(**{**known, "gaps": frozenset(g for g in GAPS if g in known["gaps"])})
+        module, _, name = MAKERS[remedy.kind].partition(":")
+        maker: Callable[[Workplace, Remedy], Made] = getattr(import_module(module), name)
+        made = maker(self._place, remedy)
+        state.note_step(*key, {**_plain(made), "gaps": sorted(made.gaps)})
+        return made
+
+    def _cheapest(self, tried: Sequence[Tried]) -> list[Tried]:
+        """Drop a dearer remedy where a cheaper one for the same issue and gap is as good."""
+        found = list(tried)
+        by_id = {r.id: r for r in self._plan.remedies}
+        for n, dear in enumerate(found):
+            for cheap in found:
+                if (
+                    dear.standing != "accepted"
+                    or cheap.standing != "accepted"
+                    or cheap.made.cost >= dear.made.cost
+                    or not cheap.made.gaps & dear.made.gaps
+                ):
+                    continue
+                shared = [by_id[dear.made.remedy], by_id[cheap.made.remedy]]
+                if not set(shared[0].issues) & set(shared[1].issues):
+                    continue
+                gaps = cheap.made.gaps & dear.made.gaps
+                first, second = (self._pairs(t.made.release or "", shared, gaps=gaps) for t in (dear, cheap))
+                wins, seen = better(first, second)
+                if not wins:
+                    why = f"{cheap.made.what} is cheaper and as good: {seen.after.value:.0%} against {seen.before.value:.0%} of {seen.n} held-out failures good"
+                    found[n] = dear = replace(dear, standing="cheaper is as good", why=why)
+        return found
+
+    # Together
+
+    def _joined(self, made: Sequence[Made]) -> str:
+        """Return the release with the changes of all: prompt and settings of the one, index of another, model of a third."""
+        base, release = self._place.base, self._place.base
+        for part in made:
+            own = self._place.releases.get(part.release or "")
+            for name in ("model", "prompt", "index", "contract", "generation", "retrieving", "fallback"):
+                if getattr(own, name) != getattr(base, name):
+                    release = replace(release, **{name: getattr(own, name)})
+        return self._place.kept(release)
+
+    # The gate
+
+    def _gated(self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap]) -> Decision:
+        return decide(self._pairs(release, remedies, gaps=gaps), margin=self._place.config.gate.margin)
+
+    def _pairs(self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap]) -> list[Pair]:
+        failures = {c.id: c for r in remedies for c in self._place.failures(r, held_out=True)}
+        cases = [*failures.values(), *self._place.good(held_out=True, most=self._most_good)]
+        return pairs(
+            cases,
+            self._asked(self._place.base, cases),
+            self._asked(self._place.releases.get(release), cases),
+            gaps=gaps,
+        )
+
+    def _asked(self, release: Release, cases: Sequence[Case]) -> Mapping[str, Judged]:
+        known = self._answers.setdefault(release.id, {})
+        left = [c for c in cases if c.id not in known]
+        if left:
+            what = f"asking release {release.id}"
+            known |= self._place.bench.asked(
+                left,
+                self._place.subject(release),
+                tell=lambda done, total: self._place.tell(what, done, total),
+            )
+        return known
+
+
+def as_data(carried: Carried) -> dict[str, Any]:
+    """Return what was carried out as plain data, for the ledger and for other programs."""
+    return {
+        "base": carried.base, "release": carried.release, "decision": decision_data(carried.decision) if carried.decision else None,
+        "tried": [{**_plain(t.made), "gaps": sorted(t.made.gaps), "standing": t.standing, "why": t.why, "decision": decision_data(t.decision) if t.decision else None} for t in carried.tried],
+    }  # fmt: skip
+
+
+def decision_data(decision: Decision) -> dict[str, Any]:
+    """Return a decision as plain data."""
+    return {
+        "verdict": decision.verdict, "reason": decision.reason, "target": _part(decision.target), "good": _part(decision.good), "general": _part(decision.general),
+        "issues": {name: _part(p) for name, p in decision.issues.items()},
+    }  # fmt: skip
+
+
+def _part(p: Part) -> dict[str, Any]:
+    return {
+        "n": p.n, "before": round(p.before.value, 4), "after": round(p.after.value, 4), "difference": [round(x, 4) for x in (p.difference, p.low, p.high)],
+        "gained": p.gained, "lost": p.lost, "p": round(p.p, 4), "unjudged": p.unjudged, "broken": list(p.broken),
+    }  # fmt: skip
+
+
+def _plain(made: Made) -> dict[str, Any]:
+    return {**asdict(replace(made, gaps=frozenset())), "gaps": sorted(made.gaps)}

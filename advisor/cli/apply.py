@@ -1,0 +1,282 @@
+"""`advise apply`: carries a plan out: staged, gated, then made live; or says why not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from advisor import config as settings
+from advisor.apply.apply import Applied, Wishes, apply
+from advisor.apply.carrying import Carried, Tried
+from advisor.apply.cases import cases
+from advisor.apply.drafting import by_model
+from advisor.apply.requests import as_markdown, from_data
+from advisor.apply.trial import summary
+from advisor.apply.update_index import Proposal, propose
+from advisor.cli.faults import told
+from advisor.cli.progress import Line
+from advisor.inputs import pages
+from advisor.logs.files import InputError
+from advisor.plan import Plan
+from advisor.planfile import from_json
+from advisor.state import Outcome, State, opened
+from rag.files import write
+from rag.index import Index
+from router.live import Live
+from router.models import load as load_model
+from router.models.port import ModelMissing
+
+_DEFAULT_CONFIG = Path("advisor.yaml")
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "plan", nargs="?", type=Path, metavar="PLAN", help="plan.json (default: the one in the state folder)"
+    )
+    parser.add_argument(
+        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="REMEDY",
+        help="a kind (ChangePrompt, UpdateIndex, FineTune) or an id; may be repeated",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="make live what the gate lets through, without asking"
+    )
+    parser.add_argument(
+        "--pay",
+        type=float,
+        default=0.0,
+        metavar="USD",
+        help="pay for up to this much without asking (default 0)",
+    )
+    parser.add_argument(
+        "--weak",
+        action="store_true",
+        help="where only the index is changed: also if there is not enough evidence (never if it is refused)",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for update.json and the content requests (default: the state folder)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    config = settings.load(
+        args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None),
+        {"state": args.state} if args.state else None,
+    )
+    file = args.plan or config.state / "plan.json"
+    plan = _plan(file)
+    if not Live(config.state).routes():
+        return _index_only(args, config, plan, file)
+    with (
+        told(),
+        opened(config.state) as state,
+        Index(config.index.folder or config.state / "index") as index,
+        Line(show=not args.quiet and sys.stderr.isatty()) as line,
+    ):
+        wishes = Wishes(
+            only=tuple(args.only),
+            agreed=_paying(args.pay),
+            live=_going_live(args.yes),
+            tell=_shown(line),
+            share=config.gate.share,
+        )
+        done = apply(plan, config, state, index, wishes)
+    out = args.out or config.state
+    write(json.dumps([a.as_data() for a in done], ensure_ascii=False, indent=2) + "\n", out / "outcome.json")
+    _requests(done, out)
+    print(
+        json.dumps([a.as_data() for a in done], ensure_ascii=False, indent=2)
+        if args.json
+        else _told(done, out)
+    )
+    return 0
+
+
+def _plan(file: Path) -> Plan:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); make a plan with `advise LOGS`"
+        ) from None
+    return from_json(text, path=file)
+
+
+def _paying(most: float) -> Callable[[str, float], bool]:
+    def agreed(what: str, usd: float) -> bool:
+        if usd <= most:
+            return True
+        if not sys.stdin.isatty():
+            print(f"{what} may cost up to ${usd:.2f}; say --pay {usd:.2f} to allow it", file=sys.stderr)
+            return False
+        print(f"{what} may cost up to ${usd:.2f}. Pay? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return agreed
+
+
+def _going_live(yes: bool) -> Callable[[Carried], bool]:
+    def agreed(carried: Carried) -> bool:
+        if yes or carried.decision is None:
+            return yes
+        if not sys.stdin.isatty():
+            return False
+        print(
+            f"\n{carried.decision.verdict}: {carried.decision.reason}\nMake release {carried.release} live so? [y/N] ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return agreed
+
+
+def _shown(line: Line) -> Callable[[str, int, int], None]:
+    begun: dict[str, float] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        line.tell(what, done, total, time.monotonic() - begun.setdefault(what, time.monotonic()))
+
+    return tell
+
+
+def _told(done: list[Applied], out: Path) -> str:
+    lines = []
+    for applied in done:
+        lines.append(f"{applied.route}: {applied.action}. {applied.reason}")
+        for tried in applied.carried.tried:
+            lines += _of_one(tried)
+        if applied.action in ("promoted", "canary"):
+            lines.append(f"  release {applied.carried.release} (take back: advise rollback)")
+    return "\n".join(
+        [
+            *(lines or ["no live release is the bot of this log; `advise release list` shows what is live"]),
+            f"details: {out / 'outcome.json'}",
+        ]
+    )
+
+
+def _of_one(tried: Tried) -> list[str]:
+    made = tried.made
+    lines = [
+        f"  {made.kind}, alone: {tried.standing}. {made.what}"
+        + (f" ({tried.why})" if tried.why != made.what else "")
+    ]
+    diff = made.about.get("diff")
+    return lines + [f"    {line}" for line in (diff if isinstance(diff, list) else [])]
+
+
+def _requests(done: list[Applied], out: Path) -> None:
+    for applied in done:
+        for tried in applied.carried.tried:
+            proposal = tried.made.about.get("proposal")
+            for request in proposal.get("requests", ()) if isinstance(proposal, dict) else ():
+                write(as_markdown(from_data(request)), out / "requests" / f"{request['id']}.md")
+
+
+# Without a live release of ours: the index alone
+
+
+def _index_only(args: argparse.Namespace, config: settings.Config, plan: Plan, file: Path) -> int:
+    kinds: set[str] = {r.kind for r in plan.remedies}
+    if "UpdateIndex" not in kinds:
+        print(f"{file}: nothing about the index in it" + (f"; {_others(kinds)}" if kinds else ""))
+        return 0
+    out = args.out or config.state
+    with told(), opened(config.state) as state, Index(config.index.folder or config.state / "index") as index:
+        proposal = _proposed(config, state, index)
+        _written(proposal, out)
+        verdict = _carried_out(args, proposal, index)
+        issues = [i for r in plan.remedies if r.kind == "UpdateIndex" for i in r.issues]
+        word = f"applied: {verdict}" if verdict.startswith("Applied") else verdict
+        state.note_outcome(
+            Outcome(kind="UpdateIndex", verdict=word, body={**proposal.as_data(), "issues": issues})
+        )
+    if args.json:
+        print(json.dumps({**proposal.as_data(), "outcome": verdict}, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join((*summary(proposal), "", f"{verdict}.   details: {out / 'update.json'}")))
+        if proposal.requests:
+            print(f"pages to be written: {out / 'requests'}")
+        if kinds - {"UpdateIndex"}:
+            print(_others(kinds))
+    return 0
+
+
+def proposed(config: settings.Config) -> Proposal:
+    """Return what the last run's failures ask of the index, staged and verified; nothing goes live."""
+    with opened(config.state) as state, Index(config.index.folder or config.state / "index") as index:
+        return _proposed(config, state, index)
+
+
+def _proposed(config: settings.Config, state: State, index: Index) -> Proposal:
+    draft = None
+    if config.judge.model:
+        try:
+            draft = by_model(load_model(config.judge.model))
+        except ModelMissing as error:
+            raise InputError(str(error)) from error
+    return propose(
+        index,
+        cases(state.exchanges()),
+        tuple(pages(config.index.candidates)),
+        draft=draft,
+        reranker=config.index.try_reranker,
+    )
+
+
+def _others(kinds: set[str]) -> str:
+    left = ", ".join(sorted(kinds - {"UpdateIndex", "Nothing", "NotEnoughEvidence"}))
+    return (
+        f"to carry out {left} make the bot a release first: advise release make"
+        if left
+        else "nothing else can be carried out"
+    )
+
+
+def _written(proposal: Proposal, out: Path) -> None:
+    write(json.dumps(proposal.as_data(), ensure_ascii=False, indent=2) + "\n", out / "update.json")
+    for request in proposal.requests:
+        write(as_markdown(request), out / "requests" / f"{request.id}.md")
+
+
+def _carried_out(args: argparse.Namespace, proposal: Proposal, index: Index) -> str:
+    if proposal.version is None or proposal.verification is None:
+        return "Nothing to change in the index"
+    if index.live.version == proposal.version:
+        return f"Version {proposal.version} is live already"
+    verdict = proposal.verification.verdict
+    if verdict == "refused" or (verdict != "accepted" and not args.weak):
+        index.discard(proposal.version)
+        return f"Not applied: {verdict}" + (
+            "; --weak applies it all the same" if verdict != "refused" else ""
+        )
+    if not (args.yes or _agreed(proposal)):
+        return f"Not applied yet; version {proposal.version} waits (`advise apply --yes`)"
+    index.promote(proposal.version)
+    return f"Applied: version {proposal.version} is live (take back: advise index rollback)"
+
+
+def _agreed(proposal: Proposal) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print("\n".join(summary(proposal)), file=sys.stderr)
+    print(f"Make version {proposal.version} live? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,170 @@
+"""`advise probe`: the bot is asked again with one thing changed; what turns its failures names the remedy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from advisor import config as settings
+from advisor.cli.faults import told
+from advisor.cli.progress import Line
+from advisor.logs.files import InputError
+from advisor.planfile import from_json, to_json
+from advisor.probing.asking import Budget
+from advisor.probing.probe import Probed
+from advisor.probing.running import probe_run
+from advisor.state import opened
+from rag.files import write
+from rag.index import Index
+
+_DEFAULT_CONFIG = Path("advisor.yaml")
+_TOKENS = 700
+"""Tokens of one call where the log does not say, for the price shown before."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "plan",
+        nargs="?",
+        type=Path,
+        metavar="PLAN",
+        help="plan.json of the last run (default: the one in the state folder)",
+    )
+    parser.add_argument(
+        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
+    )
+    parser.add_argument(
+        "--bot", metavar="BOT", help="live, provider:name, or the address of your bot (default: `probe.bot`)"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="ISSUE", help="probe this issue only; may be repeated"
+    )
+    parser.add_argument("--calls", type=int, help="most calls (default: `probe.cap_calls`)")
+    parser.add_argument("--cap", type=float, metavar="USD", help="most to spend (default: `probe.cap_usd`)")
+    parser.add_argument("--yes", action="store_true", help="do not ask before anything is paid for")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    config = _settings(args)
+    plan = _plan(args.plan or config.state / "plan.json")
+    with (
+        told(),
+        opened(config.state) as state,
+        Index(config.index.folder or config.state / "index") as index,
+        Line(show=not args.quiet and sys.stderr.isatty()) as line,
+    ):
+        agreed = None if args.yes else _agreed
+        found = probe_run(config, state, index, only=tuple(args.only or ()), agreed=agreed, tell=_shown(line))
+    file = args.plan or config.state / "plan.json"
+    if found is None:
+        print("not probed")
+        return 0
+    print(found.spent, file=sys.stderr)
+    # The plan that was probed stays, under its hash.
+    write(to_json(plan), config.state / "plans" / f"{plan.hash}.json")
+    write(to_json(found.plan), file)
+    print(json.dumps(_data(found), ensure_ascii=False, indent=2) if args.json else _summary(found, file))
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> settings.Config:
+    given = args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None)
+    named = {
+        "state": args.state,
+        "probe.bot": args.bot,
+        "probe.cap_calls": args.calls,
+        "probe.cap_usd": args.cap,
+    }
+    return settings.load(given, {k: v for k, v in named.items() if v is not None})
+
+
+def _plan(file: Path) -> Any:
+    try:
+        return from_json(file.read_text(encoding="utf-8"), path=file)
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); make a plan with `advise LOGS`"
+        ) from None
+
+
+def _shown(line: Line) -> Callable[[str, str, int, int], None]:
+    def tell(title: str, rung: str, done: int, total: int) -> None:
+        if line.due():
+            line.show(f"{title[:60]}: {rung} {done} of {total}")
+
+    return tell
+
+
+def _agreed(calls: int, budget: Budget, reference: str) -> bool:
+    """Say what it may cost, and ask where it costs anything or nobody knows."""
+    most = calls if budget.calls is None else min(calls, budget.calls)
+    known = budget.price
+    if known is not None and known.input == known.output == 0:
+        return True
+    cost = (
+        f"about ${most * _TOKENS * ((known.input * 5 + known.output) / 6) / 1e6:.2f} at most"
+        if known is not None
+        else "a price that is not known (`probe.price`)"
+    )
+    print(
+        f"probing {reference}: at most {most:,} calls, {cost}, capped at ${budget.usd:.2f}", file=sys.stderr
+    )
+    if not sys.stdin.isatty():
+        print("say --yes to go on", file=sys.stderr)
+        return False
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _summary(found: Probed, file: Path) -> str:
+    lines = []
+    for issue in found.issues:
+        if not issue.proofs:
+            lines.append(
+                f"{issue.id[:8]}  {issue.title}\n          not probed: asked again, nothing failed that could be judged"
+                if not found.cut
+                else f"{issue.id[:8]}  {issue.title}"
+            )
+            continue
+        lines.append(f"{issue.id[:8]}  {issue.title}")
+        for proof in issue.proofs:
+            verdict = (
+                f"turned by {proof.named}"
+                if proof.named
+                else "nothing short of training, or a person, turns it"
+                if proof.settled
+                else "open: too few to say"
+            )
+            lines.append(f"          {proof.gap}: {verdict}. {proof.told}")
+    if found.changed:
+        lines.append(
+            f"\n{len(found.changed)} issue(s) have another cause than the log alone said; the plan was written anew."
+        )
+    if found.cut:
+        lines.append(f"\nNot all was probed: {found.cut}.")
+    lines += [
+        "",
+        "What to do now:",
+        *(f"  {n}. {r.action}" for n, r in enumerate(found.plan.remedies, 1)),
+        f"\nplan: {file}",
+    ]
+    return "\n".join(lines)
+
+
+def _data(found: Probed) -> dict[str, Any]:
+    return {
+        "issues": [{"id": i.id, "title": i.title, "gaps": list(i.gaps), "proofs": [asdict(p) for p in i.proofs]} for i in found.issues],
+        "changed": list(found.changed), "cut": found.cut, "plan": json.loads(to_json(found.plan)),
+    }  # fmt: skip

@@ -1,0 +1,58 @@
+"""Fresh: what a scheduled run reads that no run before it read, and what those before it left to plan with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from advisor.exchange import Exchange
+from advisor.grouping import wilson
+from advisor.issues import Issue
+from advisor.state import State
+from advisor.tally import Tally, seen
+
+_DAY_S = 86_400.0
+
+
+@dataclass(slots=True)
+class Fresh:
+    """Tells new exchanges from those that were read before; one of which more was said since counts as new.
+
+    Attributes:
+        before: Exchanges read before, with how much was said of each.
+        now: Those that were new in this run.
+    """
+
+    before: dict[str, int]
+    now: dict[str, int] = field(default_factory=dict)
+
+    def is_new(self, exchange: Exchange) -> bool:
+        """Return whether an exchange was not read before as it is now."""
+        told = len(exchange.feedback) + len(exchange.later) + (exchange.expected is not None)
+        if self.before.get(exchange.id, -1) >= told:
+            return False
+        self.now[exchange.id] = told
+        return True
+
+
+def carry(tally: Tally, state: State, fresh: Fresh, *, days: float) -> None:
+    """Add what runs of the last `days` kept to a tally, so that a plan rests on more than the newest log."""
+    since = time.time() - days * _DAY_S
+    carried = 0
+    for exchange, diagnosis in state.exchanges():
+        if exchange.id not in fresh.now and (exchange.time is None or exchange.time >= since):
+            tally.add(seen(exchange, diagnosis, tally.limits()))
+            carried += 1
+    # Of what was good only a sample is kept, but all of it was counted.
+    counted = sum(r.exchanges for r in state.runs() if r.at >= since)
+    tally.exchanges += max(0, counted - carried)
+
+
+def of_now(issues: Iterable[Issue], fresh: Fresh) -> Iterator[Issue]:
+    """Yield the issues with what this run alone saw of them; those it did not see are left out."""
+    total = len(fresh.now)
+    for issue in issues:
+        own = tuple(id for id in issue.exchange_ids if id in fresh.now)
+        if own:
+            yield replace(issue, exchange_ids=own, rate=wilson(len(own), total))

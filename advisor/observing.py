@@ -1,0 +1,130 @@
+"""Observing: exchanges handed over as they happen, from inside a chatbot's backend, and diagnosed behind its back.
+
+advisor = Advisor.from_config("advisor.yaml")
+advisor.on_issue(lambda issue: page_somebody(issue.title))
+advisor.observe(exchange)          # returns at once, never raises
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from advisor.grouping import group
+from advisor.issues import Issue, Member
+from advisor.ledger import likeness
+from advisor.tally import member_of
+
+if TYPE_CHECKING:
+    from advisor.diagnosis import Diagnosis
+    from advisor.exchange import Exchange
+
+OnIssue = Callable[[Issue], None]
+OnDiagnosis = Callable[["Exchange", "Diagnosis"], None]
+
+_WAITING = 10_000
+_MEMBERS = 2_000
+_LEAST = 3
+"""Failures of a kind from which on they are told of."""
+
+
+class Observer:
+    """Takes exchanges from any thread and diagnoses them on one of its own.
+
+    Args:
+        diagnose: Says what is wrong with one exchange.
+        every: Failures after which they are grouped again.
+
+    Attributes:
+        dropped: Exchanges that were not taken because ten thousand waited.
+        faults: Exchanges or callbacks that raised; the last one's text is `fault`.
+    """
+
+    def __init__(self, diagnose: Callable[[Exchange], Diagnosis], *, every: int = 10) -> None:
+        self._diagnose = diagnose
+        self._every = every
+        self._waiting: queue.Queue[Exchange | threading.Event | None] = queue.Queue(_WAITING)
+        self._members: deque[Member] = deque(maxlen=_MEMBERS)
+        self._known: list[Issue] = []
+        self._on_issue: list[OnIssue] = []
+        self._on_diagnosis: list[OnDiagnosis] = []
+        self._since = 0
+        self._total = 0
+        self.dropped = 0
+        self.faults = 0
+        self.fault = ""
+        self._thread = threading.Thread(target=self._work, name="rightfix-observer", daemon=True)
+        self._thread.start()
+
+    def observe(self, exchange: Exchange) -> None:
+        """Hand an exchange over; returns at once and never raises."""
+        try:
+            self._waiting.put_nowait(exchange)
+        except queue.Full:
+            self.dropped += 1
+
+    def on_issue(self, call: OnIssue) -> None:
+        """Call back with every issue that was not known before, on the observer's thread."""
+        self._on_issue.append(call)
+
+    def on_diagnosis(self, call: OnDiagnosis) -> None:
+        """Call back with every diagnosis, on the observer's thread."""
+        self._on_diagnosis.append(call)
+
+    def flush(self, timeout_s: float = 60.0) -> bool:
+        """Return when all that was handed over is diagnosed and grouped; False if that took too long."""
+        done = threading.Event()
+        self._waiting.put(done)
+        return done.wait(timeout_s)
+
+    def close(self) -> None:
+        """Diagnose what waits and end the thread."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            if isinstance(item, threading.Event):
+                self._guarded(self._group)
+                item.set()
+            else:
+                exchange = item
+                self._guarded(lambda e=exchange: self._seen(e))  # type: ignore[misc]
+        self._guarded(self._group)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # whatever is wrong here must not end the host's thread of ours
+            self.faults += 1
+            self.fault = repr(error)
+
+    def _seen(self, exchange: Exchange) -> None:
+        diagnosis = self._diagnose(exchange)
+        self._total += 1
+        if diagnosis.is_failure:
+            self._members.append(member_of(exchange, diagnosis))
+            self._since += 1
+        for call in self._on_diagnosis:
+            self._guarded(lambda c=call: c(exchange, diagnosis))  # type: ignore[misc]
+        if self._since >= self._every:
+            self._group()
+
+    def _group(self) -> None:
+        if not self._since:
+            return
+        self._since = 0
+        now = int(time.time() // 3600)
+        for issue in group(
+            list(self._members), total=max(self._total, len(self._members)), clock={now: self._total}
+        ):
+            if issue.rate.count < _LEAST or any(likeness(issue, known) > 0 for known in self._known):
+                continue
+            self._known.append(issue)
+            for call in self._on_issue:
+                self._guarded(lambda c=call, i=issue: c(i))  # type: ignore[misc]

@@ -1,0 +1,87 @@
+"""Running probes on what the last run found: what was shown is kept in the state, and the plan follows from it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from advisor import config as settings
+from advisor import inputs
+from advisor.advisor import context_of
+from advisor.issues import Issue
+from advisor.logs.files import InputError
+from advisor.probing.asking import Budget, Remembered
+from advisor.probing.means import Sources, Workshop
+from advisor.probing.probe import Asker, Probed, Size, Tell, most_calls, probe, standing
+from advisor.probing.subjects import price, subject
+from advisor.remedies import plan as plan_for
+from advisor.serial import dumps
+from advisor.state import State
+from rag.index import Index, IndexMissing
+from rag.snapshot import Snapshot
+
+Agreed = Callable[[int, Budget, str], bool]
+"""Asks before anything is paid for: most calls, budget, and which bot."""
+
+
+def probe_run(
+    config: settings.Config,
+    state: State,
+    index: Index,
+    *,
+    only: Sequence[str] = (),
+    agreed: Agreed | None = None,
+    tell: Tell | None = None,
+) -> Probed | None:
+    """Probe the issues of the last run; None if nobody agreed to the price.
+
+    Raises:
+        InputError: There is nothing to probe, or no bot to ask.
+    """
+    issues = state.issues()
+    if not issues or not state.runs():
+        raise InputError(f"{state.path}: no issue to probe; run `advise LOGS` first")
+    wanted = [i for i in issues if not only or any(i.id.startswith(o) for o in only)]
+    if not wanted:
+        raise InputError(f"no issue {only[0]!r}; `advise show` takes the ids that the plan names")
+    asked, own = subject(config, index=index), config.probe
+    size = Size(failures=own.failures, good=own.good, repeats=own.repeats if own.temperature > 0 else 1)
+    budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price(config))
+    if agreed is not None and not agreed(most_calls(wanted, asked, size), budget, asked.reference):
+        return None
+    seen = list(state.exchanges())
+    model = Remembered(asked.model_reference, asked.model, config.state / "probes.db", budget)
+    sources = Sources(
+        documents=tuple(inputs.pages((*config.documents, *config.index.candidates))),
+        snapshot=_snapshot(index),
+    )
+    asker = Asker(subject=asked, model=model, context=context_of(config))
+    facts = state.runs()[-1].facts
+    found = probe(wanted, facts, seen, Workshop(seen, config, sources), asker, size=size, tell=tell)
+    spent = f"{budget.spent_calls} calls, {budget.free} known already, ${budget.spent_usd:.2f}"
+    return replace(_kept(state, issues, found), spent=spent)
+
+
+def _kept(state: State, issues: Sequence[Issue], found: Probed) -> Probed:
+    probed = {i.id: i for i in found.issues}
+    after = [probed.get(i.id, i) for i in issues]
+    members = {id: i for i in found.issues if i.proofs for id in i.exchange_ids}
+    changed = [
+        (e.id, zlib.compress(dumps(e, standing(d, members[e.id])), 1))
+        for e, d in state.exchanges()
+        if e.id in members
+    ]
+    state.replace_issues(after, changed)
+    return (
+        found
+        if len(after) == len(found.issues)
+        else replace(found, plan=plan_for(tuple(after), state.runs()[-1].facts))
+    )
+
+
+def _snapshot(index: Index) -> Snapshot | None:
+    try:
+        return index.snapshot()
+    except IndexMissing:
+        return None

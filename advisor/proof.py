@@ -1,0 +1,80 @@
+"""Proof: what probes showed of an issue: which change turned its failures, how many of how many, and what it broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from advisor.evidence import Gap
+
+RungName = Literal["unchanged", "settings", "rule", "exemplars", "retrieval", "oracle", "oracle+rule"]
+"""Rungs of the ladder, the cheapest first."""
+
+Turned = Literal["yes", "no", "open"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """What one change did to the failures of an issue, as far as one gap goes.
+
+    Attributes:
+        name: Of the rung.
+        asked: Failures that could be judged after the change.
+        turned: Those that were good then.
+        low: Lower end of the share turned, 0-1 (a confidence sequence at 90 %, so that stopping early is allowed).
+        high: Upper end.
+        verdict: `yes`: it turns most of them; `no`: it does not; `open`: too few to say.
+        good: Good exchanges that were asked again after the change.
+        broken: Those of them that were good unchanged and bad then.
+        failed: Calls that gave no answer or none that could be judged; they count for nothing.
+    """
+
+    name: RungName
+    asked: int
+    turned: int
+    low: float
+    high: float
+    verdict: Turned
+    good: int = 0
+    broken: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What probes showed of one gap of an issue.
+
+    Attributes:
+        gap: The gap.
+        rungs: What was tried, in order.
+        named: The cheapest rung that turned the failures without breaking good replies; None if none did.
+        settled: Whether that is certain: a rung turned them, or every rung that could was shown not to.
+        subject: Reference of the bot that was asked.
+        stand_in: Whether it was another bot than the one in the log; then this holds for that bot only.
+    """
+
+    gap: Gap
+    rungs: tuple[Rung, ...]
+    named: RungName | None
+    settled: bool
+    subject: str
+    stand_in: bool
+
+    @property
+    def told(self) -> str:
+        """What was shown, in one sentence."""
+        tried = ", ".join(
+            f"{r.name} turned {r.turned} of {r.asked} ({r.low:.2f}-{r.high:.2f})"
+            for r in self.rungs
+            if r.asked
+        )
+        whose = (
+            f" Asked was {self.subject}, not the bot of the log; it holds for that one only."
+            if self.stand_in
+            else ""
+        )
+        return f"Probed: {tried or 'nothing could be judged'}.{whose}"
+
+    def rung(self, name: RungName) -> Rung | None:
+        """Return what a rung showed, None if it was not tried."""
+        return next((r for r in self.rungs if r.name == name), None)

@@ -1,0 +1,1 @@
+"""The faces of a result: an HTML page, a screen of text, and plain data. Nothing here decides anything."""

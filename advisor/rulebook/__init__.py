@@ -1,0 +1,1 @@
+"""How rules are worded: one module per family of rules, each a table of readers. `advisor.rules` runs them."""

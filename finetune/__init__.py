@@ -1,0 +1,1 @@
+"""Training examples, recipes, jobs and adapters. Imports no sibling package."""

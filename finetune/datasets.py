@@ -1,0 +1,152 @@
+"""Datasets: examples in three parts that share no conversation, kept in files named by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune.examples import Example, from_json, to_json
+
+PARTS = ("train", "validation", "held_out")
+
+
+class DatasetFailed(RuntimeError):
+    """A dataset that cannot be made or read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What is learnt from, what tells when to stop, and what judges.
+
+    Attributes:
+        train: Learnt from.
+        validation: For early stopping; never learnt from.
+        held_out: For the gate; neither learnt from nor looked at before.
+        about: What a reader should know of how it was made, JSON-able: shares mixed in, what was left out and why.
+    """
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...] = ()
+    held_out: tuple[Example, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the examples of the three parts in order, 16 hex digits; `about` does not count."""
+        digest = hashlib.sha256()
+        for part in PARTS:
+            digest.update(f"#{part}\n".encode())
+            for example in getattr(self, part):
+                digest.update(to_json(example).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+
+def split(
+    examples: Iterable[Example], *, validation: float = 0.1, held_out: float = 0.2, salt: str = ""
+) -> Dataset:
+    """Split by group, in the order given; which part a group goes to depends on its name and the salt only.
+
+    So an example that comes later never moves another to a part that has already judged, or taught.
+
+    Args:
+        examples: Replay and generic examples always go to `train`.
+        validation: Share of groups, 0-1.
+        held_out: Share of groups, 0-1.
+        salt: Other salts give other splits.
+
+    Raises:
+        DatasetFailed: The shares leave nothing to train on.
+    """
+    if not 0 <= validation + held_out < 1 or min(validation, held_out) < 0:
+        raise DatasetFailed(
+            f"{validation:.0%} for validation and {held_out:.0%} held out leave nothing to train on"
+        )
+    parts: dict[str, list[Example]] = {part: [] for part in PARTS}
+    for example in examples:
+        where = _place(example.group, salt)
+        held = "held_out" if where < held_out else "validation" if where < held_out + validation else "train"
+        parts["train" if example.origin in ("replay", "generic") else held].append(example)
+    return Dataset(
+        train=tuple(parts["train"]), validation=tuple(parts["validation"]), held_out=tuple(parts["held_out"])
+    )
+
+
+def leaks(dataset: Dataset) -> tuple[str, ...]:
+    """Return what stands in two parts: groups, and examples that are the same to the letter."""
+    seen: dict[str, set[str]] = {}
+    for part in PARTS:
+        for example in getattr(dataset, part):
+            if example.origin not in ("replay", "generic"):
+                seen.setdefault(f"group {example.group}", set()).add(part)
+            seen.setdefault(f"example {example.hash}", set()).add(part)
+    return tuple(
+        f"{what} in {' and '.join(sorted(where))}" for what, where in sorted(seen.items()) if len(where) > 1
+    )
+
+
+def save(dataset: Dataset, folder: Path) -> Path:
+    """Write a dataset to `folder/<hash>/` and return that path; what is there already is left as it is.
+
+    The folder appears whole or not at all.
+    """
+    target = folder / dataset.hash
+    if (target / "dataset.json").exists():
+        return target
+    draft = folder / f".{dataset.hash}.{os.getpid()}"
+    draft.mkdir(parents=True, exist_ok=True)
+    counts = {part: len(getattr(dataset, part)) for part in PARTS}
+    for part in PARTS:
+        lines = "".join(to_json(e) + "\n" for e in getattr(dataset, part))
+        (draft / f"{part}.jsonl").write_text(lines, encoding="utf-8")
+    origins = Counter(e.origin for e in dataset.train)
+    about = {
+        "hash": dataset.hash,
+        "counts": counts,
+        "origins": dict(sorted(origins.items())),
+        "about": dict(dataset.about),
+    }
+    (draft / "dataset.json").write_text(
+        json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+    )
+    try:
+        draft.rename(target)
+    except OSError:
+        # Another process wrote the same content first, which is as good.
+        for path in draft.iterdir():
+            path.unlink()
+        draft.rmdir()
+        if not (target / "dataset.json").exists():
+            raise
+    return target
+
+
+def load(folder: Path) -> Dataset:
+    """Return the dataset in a folder.
+
+    Raises:
+        DatasetFailed: It cannot be read, or its content is not what its name says.
+    """
+    try:
+        about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        parts = {
+            part: tuple(map(from_json, (folder / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()))
+            for part in PARTS
+        }
+    except (OSError, ValueError) as error:
+        raise DatasetFailed(f"{folder}: cannot be read as a dataset ({error})") from None
+    found = Dataset(**parts, about=about.get("about", {}))
+    if found.hash != about.get("hash"):
+        raise DatasetFailed(
+            f"{folder}: its content has hash {found.hash}, not {about.get('hash')}; it was changed"
+        )
+    return found
+
+
+def _place(group: str, salt: str) -> float:
+    return int.from_bytes(hashlib.sha256(f"{salt}/{group}".encode()).digest()[:8]) / 2**64

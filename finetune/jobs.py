@@ -1,0 +1,424 @@
+"""Jobs: fine-tunes written down before they are sent, sent once, and asked after from any process.
+
+jobs = Jobs(Path(".advisor"))
+job = jobs.write(recipe, dataset_folder, cap_usd=5.0)   # a row; nothing is sent
+job = jobs.submit(job.key)                              # exactly one job at the provider, whatever dies in between
+job = jobs.wait(job.key)
+
+A job is a row in `jobs.db` (SQLite, WAL). Its key is made of its recipe and dataset, so that ordering the same again gives
+the same job; `again=True` gives a new one. While a process sends a job it holds a lock that dies with it: whoever finds a
+job in state `sending` with the lock free knows that the sender died, and looks at the provider before sending anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune import recipe as recipes
+from finetune.backends import load
+from finetune.backends.port import (
+    FINAL,
+    Action,
+    Backend,
+    Event,
+    JobError,
+    JobRefused,
+    JobUnavailable,
+    Order,
+    Standing,
+    State,
+)
+from finetune.recipe import Recipe
+from rag.locks import Locked, exclusive, make
+
+_PATIENCE_S = 30.0
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        key TEXT PRIMARY KEY, backend TEXT NOT NULL, recipe TEXT NOT NULL, dataset TEXT NOT NULL, cap_usd REAL NOT NULL,
+        estimate TEXT NOT NULL, state TEXT NOT NULL, provider_id TEXT, raw TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
+        model TEXT, trained_tokens INTEGER, cost_usd REAL, steps TEXT NOT NULL DEFAULT '{}', metrics TEXT NOT NULL DEFAULT '{}',
+        checkpoints TEXT NOT NULL DEFAULT '[]', files TEXT NOT NULL DEFAULT '{}', created REAL NOT NULL, updated REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+        key TEXT NOT NULL, time REAL NOT NULL, message TEXT NOT NULL, level TEXT NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (key, time, message)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a job is expected to cost, in US dollars.
+
+    Attributes:
+        basis: How it was computed, with the date of the prices.
+        exact: Whether tokens were counted as the provider counts them, so that only the price may be off.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    basis: str = "costs nothing but time on this machine"
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it stands in its row.
+
+    Attributes:
+        key: Ours; see `Order.key`.
+        provider_id: The provider's; None until it is known.
+        raw: The provider's own word for the state.
+        cost_usd: By the provider's count, None until it says.
+        steps: What was noted on the way, such as ids of uploaded files.
+        created: Seconds since the epoch.
+        updated: Likewise.
+    """
+
+    key: str
+    backend: str
+    recipe: Recipe
+    dataset: Path
+    cap_usd: float
+    estimate: Estimate
+    state: State
+    provider_id: str | None = None
+    raw: str = ""
+    message: str = ""
+    model: str | None = None
+    trained_tokens: int | None = None
+    cost_usd: float | None = None
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoints: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    created: float = 0.0
+    updated: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in FINAL
+
+
+class Jobs:
+    """The jobs of one state folder. May be used by several threads and processes.
+
+    Args:
+        folder: The state folder; `jobs.db` and `jobs/<key>/` are made in it.
+        backends: Gives the backend of a name; `finetune.backends.load` unless one's own are to be used.
+    """
+
+    def __init__(self, folder: Path, *, backends: Callable[[str], Backend] = load) -> None:
+        self._folder = folder
+        self._backends = backends
+        self._loaded: dict[str, Backend] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._migrate()
+
+    # Writing down, sending, asking after
+
+    def write(
+        self,
+        recipe: Recipe,
+        dataset: Path,
+        *,
+        cap_usd: float = 0.0,
+        estimate: Estimate | None = None,
+        again: bool = False,
+    ) -> Job:
+        """Write a job down; nothing is sent. Writing the same again gives the job that is there.
+
+        Args:
+            recipe: How.
+            dataset: Folder of the dataset.
+            cap_usd: Most it may cost.
+            estimate: What it is expected to cost.
+            again: Whether to write a new job even if there is one of the same recipe and dataset.
+
+        Raises:
+            JobRefused: The estimate is over the cap.
+        """
+        estimate = estimate or Estimate()
+        if estimate.high > cap_usd:
+            raise JobRefused(
+                f"it may cost up to ${estimate.high:.2f}, more than the cap of ${cap_usd:.2f}",
+                hint="raise the cap, or train on less",
+            )
+        backend = recipe.base.partition(":")[0]
+        with self._open() as db, db:
+            db.execute("BEGIN IMMEDIATE")
+            known = self._same(db, recipe, dataset)
+            if known and not again:
+                return self.get(known[-1])
+            key = _key(recipe, dataset, attempt=len(known))
+            now = time.time()
+            db.execute(
+                "INSERT INTO jobs (key, backend, recipe, dataset, cap_usd, estimate, state, created, updated) VALUES (?,?,?,?,?,?,?,?,?)",
+                (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, _estimate_text(estimate), "written", now, now),
+            )  # fmt: skip
+        return self.get(key)
+
+    def submit(self, key: str) -> Job:
+        """Send a job unless it was sent; exactly one exists at the provider afterwards.
+
+        Raises:
+            JobRefused: The provider will not do it, or the job is over.
+            JobUnavailable: It could not be sent now; calling again is safe.
+            JobUncertain: The answer was lost; calling again looks for it first.
+        """
+        self.get(key)
+        with self._sending(key):
+            job = self.get(key)
+            if job.provider_id is not None:
+                return job
+            if job.is_over:
+                raise JobRefused(
+                    f"job {key} is over ({job.state}): {job.message}", hint="order it again to try once more"
+                )
+            perhaps_sent = job.state == "sending"
+            self._set(key, state="sending")
+            try:
+                id = self._backend(job).submit(
+                    self._order(job), steps=job.steps, note=self._noting(key), perhaps_sent=perhaps_sent
+                )
+            except JobRefused as error:
+                self._set(key, state="failed", message=str(error), raw=error.code)
+                raise
+            except JobUnavailable as error:
+                self._set(key, state="sending" if perhaps_sent else "written", message=str(error))
+                raise
+            except JobError as error:
+                self._set(key, message=str(error))
+                raise
+            self._set(key, state="running", provider_id=id, message="")
+        return self.get(key)
+
+    def poll(self, key: str) -> Job:
+        """Ask after a job and write down how it stands. A job that is over is not asked after.
+
+        Raises:
+            JobError: It could not be asked; the row is as it was.
+        """
+        job = self.get(key)
+        if job.is_over or job.provider_id is None:
+            return job
+        standing = self._backend(job).poll(
+            self._order(job), job.provider_id, steps=job.steps, note=self._noting(key)
+        )
+        self._keep(key, standing)
+        return self.get(key)
+
+    def wait(
+        self,
+        key: str,
+        *,
+        timeout_s: float | None = None,
+        every_s: float = 5.0,
+        on_change: Callable[[Job], None] | None = None,
+    ) -> Job:
+        """Poll until a job is over, or the time is; faults of the network are waited out.
+
+        Args:
+            key: The job.
+            timeout_s: Longest wait; None for no end.
+            every_s: Seconds between two looks.
+            on_change: Called with the job after every look.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            pause = every_s
+            try:
+                job = self.poll(key)
+            except JobUnavailable as error:
+                job, pause = self.get(key), max(every_s, error.retry_after_s or 0.0)
+            if on_change is not None:
+                on_change(job)
+            if job.is_over or (end is not None and time.monotonic() + pause > end):
+                return job
+            time.sleep(pause)
+
+    def control(self, key: str, action: Action) -> Job:
+        """Cancel, pause or resume a job. A job that was not sent is cancelled without asking anybody.
+
+        Raises:
+            JobRefused: It is over, or the provider cannot do that.
+            JobUnavailable: It could not be asked.
+        """
+        job = self.get(key)
+        if job.is_over:
+            raise JobRefused(f"job {key} is over ({job.state})")
+        if job.provider_id is None:
+            return self._stopped_before(job, action)
+        self._backend(job).control(self._order(job), job.provider_id, action)
+        return self.poll(key)
+
+    # Reading
+
+    def get(self, key: str) -> Job:
+        """Return a job by its key or the beginning of it.
+
+        Raises:
+            JobRefused: There is none, or more than one.
+        """
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE key = ? OR substr(key, 1, ?) = ? ORDER BY key", (key, len(key), key)
+            ).fetchall()
+        exact = [r for r in rows if r["key"] == key] or rows
+        if len(exact) != 1:
+            told = "no job" if not exact else f"{len(exact)} jobs"
+            raise JobRefused(f"{told} with key {key!r}", hint="`advise jobs` lists them")
+        return _job(exact[0])
+
+    def all(self) -> list[Job]:
+        """Return all jobs, the oldest first."""
+        with self._open() as db:
+            return [_job(row) for row in db.execute("SELECT * FROM jobs ORDER BY created, key")]
+
+    def events(self, key: str) -> list[Event]:
+        """Return what the provider told of a job, the oldest first."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM events WHERE key = ? ORDER BY time, message", (key,)).fetchall()
+        return [
+            Event(time=r["time"], message=r["message"], level=r["level"], data=json.loads(r["data"]))
+            for r in rows
+        ]
+
+    # Parts of it
+
+    def _stopped_before(self, job: Job, action: Action) -> Job:
+        if action != "cancel":
+            raise JobRefused(f"job {job.key} was not sent yet")
+        with self._sending(job.key):
+            now = self.get(job.key)
+            if now.provider_id is not None or now.state == "sending":
+                raise JobUnavailable(
+                    f"job {job.key} may have been sent", hint="submit it again to find out, then cancel it"
+                )
+            self._set(job.key, state="cancelled", message="cancelled before it was sent")
+        return self.get(job.key)
+
+    def _backend(self, job: Job) -> Backend:
+        if job.backend not in self._loaded:
+            self._loaded[job.backend] = self._backends(job.backend)
+        return self._loaded[job.backend]
+
+    def _order(self, job: Job) -> Order:
+        workdir = self._folder / "jobs" / job.key
+        workdir.mkdir(parents=True, exist_ok=True)
+        return Order(
+            key=job.key, recipe=job.recipe, dataset=job.dataset, workdir=workdir, cap_usd=job.cap_usd
+        )
+
+    def _noting(self, key: str) -> Callable[[str, Any], None]:
+        def note(name: str, value: Any) -> None:
+            with self._open() as db, db:
+                db.execute("BEGIN IMMEDIATE")
+                steps = json.loads(db.execute("SELECT steps FROM jobs WHERE key = ?", (key,)).fetchone()[0])
+                db.execute(
+                    "UPDATE jobs SET steps = ? WHERE key = ?",
+                    (json.dumps({**steps, name: value}, sort_keys=True), key),
+                )
+
+        return note
+
+    def _keep(self, key: str, s: Standing) -> None:
+        """Write a standing down; what is known and not told again stays, and nothing leaves a final state."""
+        with self._open() as db, db:
+            db.execute("BEGIN IMMEDIATE")
+            row = db.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone()
+            db.executemany(
+                "INSERT OR IGNORE INTO events VALUES (?,?,?,?,?)",
+                [
+                    (key, e.time, e.message, e.level, json.dumps(dict(e.data), sort_keys=True))
+                    for e in s.events
+                ],
+            )
+            if row["state"] in FINAL:
+                return
+            db.execute(
+                "UPDATE jobs SET state=?, raw=?, message=?, model=COALESCE(?, model), trained_tokens=COALESCE(?, trained_tokens), "
+                "cost_usd=COALESCE(?, cost_usd), metrics=?, checkpoints=?, files=?, updated=? WHERE key=?",
+                (
+                    s.state, s.raw, s.message, s.model, s.trained_tokens, s.cost_usd, json.dumps({**json.loads(row["metrics"]), **s.metrics}, sort_keys=True),
+                    json.dumps(list(dict.fromkeys([*json.loads(row["checkpoints"]), *s.checkpoints]))),
+                    json.dumps({**json.loads(row["files"]), **{n: str(p) for n, p in s.files.items()}}, sort_keys=True), time.time(), key,
+                ),
+            )  # fmt: skip
+
+    def _set(self, key: str, **values: str) -> None:
+        names = ", ".join(f"{name} = ?" for name in values)
+        with self._open() as db, db:
+            db.execute(
+                f"UPDATE jobs SET {names}, updated = ? WHERE key = ?", (*values.values(), time.time(), key)
+            )
+
+    @staticmethod
+    def _same(db: sqlite3.Connection, recipe: Recipe, dataset: Path) -> list[str]:
+        stem = _key(recipe, dataset, attempt=0).rpartition("-")[0]
+        rows = db.execute(
+            "SELECT key FROM jobs WHERE substr(key, 1, ?) = ? ORDER BY created", (len(stem) + 1, f"{stem}-")
+        )
+        return [row["key"] for row in rows]
+
+    @contextmanager
+    def _sending(self, key: str) -> Iterator[None]:
+        lock = self._folder / "jobs" / f"{key}.lock"
+        lock.parent.mkdir(exist_ok=True)
+        if not lock.exists():
+            make(lock)
+        try:
+            with exclusive(lock, wait_s=_PATIENCE_S):
+                yield
+        except Locked:
+            raise JobUnavailable(f"another process is sending job {key}", hint="wait for it") from None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(
+            sqlite3.connect(self._folder / "jobs.db", timeout=_PATIENCE_S, isolation_level=None)
+        ) as db:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            # A job that is paid for must survive the machine, not only the process.
+            db.execute("PRAGMA synchronous = FULL")
+            yield db
+
+    def _migrate(self) -> None:
+        with self._open() as db, db:
+            db.execute("BEGIN IMMEDIATE")
+            at = db.execute("PRAGMA user_version").fetchone()[0]
+            for script in _MIGRATIONS[at:]:
+                for statement in filter(str.strip, script.split(";")):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {max(at, len(_MIGRATIONS))}")
+
+
+def _key(recipe: Recipe, dataset: Path, *, attempt: int) -> str:
+    content = f"{recipe.hash}/{dataset.name}".encode()
+    return f"rf-{hashlib.sha256(content).hexdigest()[:12]}-{attempt + 1}"
+
+
+def _estimate_text(e: Estimate) -> str:
+    return json.dumps({"low": e.low, "high": e.high, "basis": e.basis, "exact": e.exact}, sort_keys=True)
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        key=row["key"], backend=row["backend"], recipe=recipes.from_data(json.loads(row["recipe"])), dataset=Path(row["dataset"]),
+        cap_usd=row["cap_usd"], estimate=Estimate(**json.loads(row["estimate"])), state=row["state"], provider_id=row["provider_id"],
+        raw=row["raw"], message=row["message"], model=row["model"], trained_tokens=row["trained_tokens"], cost_usd=row["cost_usd"],
+        steps=json.loads(row["steps"]), metrics=json.loads(row["metrics"]), checkpoints=tuple(json.loads(row["checkpoints"])),
+        files=json.loads(row["files"]), created=row["created"], updated=row["updated"],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Documents, chunks and hits. Imports no sibling package."""

@@ -1,0 +1,1 @@
+"""Messages, models, replies and releases. Imports `rag` only."""

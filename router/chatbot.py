@@ -1,0 +1,278 @@
+"""Chatbot: whatever is live answers, whom it is meant for; every reply leaves a trace.
+
+bot = Chatbot.live()
+reply = bot.reply([{"role": "user", "content": "Do you ship to Canada?"}], tenant="acme")
+bot.feedback(reply.id, thumb="down", correction="Yes, for 24 euros.")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+from rag.index import Index
+from router import models
+from router.bot import Bot
+from router.live import Choice, Live
+from router.models.port import ChatModel, ModelError
+from router.outcomes import Outcomes
+from router.portal import PORTAL
+from router.prompts import Prompts
+from router.releases import Releases
+from router.replies import Piece, Reply, Request
+from router.spans import feedback_line, reply_lines
+from router.traces import TO_FILES, Tracing
+
+Messages = Sequence[Mapping[str, Any]]
+Thumb = Literal["up", "down"]
+
+
+class Asked(TypedDict, total=False):
+    """What may be said of a request beside its messages; see `Request`."""
+
+    tools: Sequence[Mapping[str, Any]]
+    schema: Mapping[str, Any] | None
+    tenant: str | None
+    task: str | None
+    conversation: str
+    user: str | None
+    access: frozenset[str]
+    max_tokens: int | None
+    temperature: float | None
+
+
+class UnknownReply(LookupError):
+    """Feedback on a reply that this chatbot never gave."""
+
+
+class Chatbot:
+    """Answers with what is live in a state folder. May be used by several threads and tasks at once.
+
+    Args:
+        state: The state folder: `live.json`, `releases/`, `prompts/`, `index/`, `adapters/`.
+        index: Folder of the index; `index` in the state folder unless given.
+        unknown: What a tenant gets whom no route names: what is for anybody, or a refusal (`UnknownTenant`).
+        tracing: What is traced, and where to; None for nothing.
+        load: Gives the model of a reference; `router.models.load` unless one's own are to be used.
+        open_bots: Releases kept open at once; the one that was used longest ago is closed.
+    """
+
+    def __init__(
+        self, state: str | os.PathLike[str] = ".advisor", *, index: Path | None = None, unknown: Literal["default", "refuse"] = "default",
+        tracing: Tracing | None = TO_FILES, load: Callable[[str], ChatModel] | None = None, open_bots: int = 8,
+    ) -> None:  # fmt: skip
+        folder = Path(state)
+        self._prompts, self._releases = Prompts(folder), Releases(folder)
+        self.pointer = Live(folder, unknown=unknown)
+        self._index = Index(index or folder / "index")
+        self._load = load or (lambda reference: models.load(reference, adapters=folder / "adapters"))
+        self._tracing = tracing or Tracing()
+        self._traces = self._tracing.opened(folder) if tracing is not None else None
+        self.outcomes = Outcomes(folder)
+        self._bots: OrderedDict[str, Bot] = OrderedDict()
+        self._most = open_bots
+        self._guard = threading.Lock()
+        self._aside: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def live(cls, state: str | os.PathLike[str] = ".advisor", **options: Any) -> Chatbot:
+        """Return the chatbot of a state folder; see the class for the options."""
+        return cls(state, **options)
+
+    # Asking
+
+    def reply(self, messages: Messages, **asked: Unpack[Asked]) -> Reply:
+        """Answer a conversation.
+
+        Args:
+            messages: In OpenAI form; the last one is the person's, or a tool's result.
+            asked: See `Request`.
+
+        Raises:
+            NothingLive: No release is live for the tenant.
+            UnknownTenant: No route names the tenant, and such are refused.
+            ModelError: The model gave no answer.
+        """
+        return PORTAL.call(self.areply(messages, **asked))
+
+    def stream(self, messages: Messages, **asked: Unpack[Asked]) -> Iterator[Piece]:
+        """Answer piece by piece; the last piece holds the whole reply. Raises what `reply` raises."""
+        return PORTAL.iterate(self.astream(messages, **asked))
+
+    async def areply(self, messages: Messages, **asked: Unpack[Asked]) -> Reply:
+        """Answer a conversation; see `reply`."""
+        request, choice, bot = await self._begun(messages, asked)
+        try:
+            reply = await bot.areply(request)
+        except ModelError as error:
+            self._failed(request, choice, bot, error)
+            raise
+        return self._done(request, choice, bot, reply)
+
+    async def astream(self, messages: Messages, **asked: Unpack[Asked]) -> AsyncGenerator[Piece, None]:
+        """Answer piece by piece; see `stream`. Closing it early ends the model's work."""
+        request, choice, bot = await self._begun(messages, asked)
+        try:
+            async with aclosing(bot.astream(request)) as pieces:
+                async for piece in pieces:
+                    yield (
+                        piece
+                        if piece.reply is None
+                        else Piece(reply=self._done(request, choice, bot, piece.reply))
+                    )
+        except ModelError as error:
+            self._failed(request, choice, bot, error)
+            raise
+
+    def feedback(
+        self, reply_id: str, *, thumb: Thumb | None = None, comment: str = "", correction: str | None = None
+    ) -> None:
+        """Keep what somebody says of a reply; it is on the disk when this returns.
+
+        Args:
+            reply_id: Of the reply.
+            thumb: `up` or `down`.
+            comment: In their words.
+            correction: What should have been said.
+
+        Raises:
+            ValueError: Nothing is said, or the thumb is neither.
+            OSError: It could not be written.
+        """
+        if thumb is None and not comment and correction is None:
+            raise ValueError("feedback needs a thumb, a comment or a correction")
+        if thumb not in (None, "up", "down"):
+            raise ValueError(f"a thumb is `up` or `down`, not {thumb!r}")
+        at = time.time()
+        if self._traces is not None:
+            self._traces.kept(
+                lambda: feedback_line(
+                    reply_id,
+                    time=at,
+                    thumb=thumb,
+                    comment=comment,
+                    correction=correction,
+                    resource=self._tracing.service,
+                    shown=self._tracing.shown,
+                )
+            )
+        if thumb is not None:
+            self.outcomes.rate(reply_id, 1 if thumb == "up" else -1)
+
+    def as_runnable(self, **asked: Unpack[Asked]) -> Any:
+        """Return the chatbot as a LangChain Runnable from messages (or a text) to an AI message; needs langchain-core."""
+        return import_module("router.runnable").runnable(self, asked)
+
+    def close(self) -> None:
+        """Write what waits and let go of the index."""
+        if self._traces is not None:
+            self._traces.close()
+        self.outcomes.close()
+        self._index.close()
+
+    def __enter__(self) -> Chatbot:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def settled(self) -> None:
+        """Return when all shadow replies are done."""
+        while self._aside:
+            await asyncio.gather(*self._aside, return_exceptions=True)
+
+    def flush(self) -> None:
+        """Return when all traces and outcomes are in their files."""
+        if self._traces is not None:
+            self._traces.flush()
+        self.outcomes.flush()
+
+    # Parts of it
+
+    async def _begun(self, messages: Messages, asked: Asked) -> tuple[Request, Choice, Bot]:
+        request = _request(messages, asked)
+        choice = self.pointer.choose(
+            tenant=request.tenant, task=request.task, conversation=request.conversation
+        )
+        return request, choice, await self._bot(choice.release)
+
+    async def _bot(self, release: str) -> Bot:
+        with self._guard:
+            known = self._bots.get(release)
+            if known is not None:
+                self._bots.move_to_end(release)
+                return known
+        # A model may take seconds to load; nobody else waits for it meanwhile.
+        opened = await asyncio.to_thread(self._opened, release)
+        with self._guard:
+            bot = self._bots.setdefault(release, opened)
+            while len(self._bots) > self._most:
+                self._bots.popitem(last=False)
+            return bot
+
+    def _opened(self, id: str) -> Bot:
+        release = self._releases.get(id)
+        snapshot = self._index.at(release.index) if release.index else None
+        return Bot(release, self._prompts.get(release.prompt), self._load(release.model), snapshot)
+
+    def _done(self, request: Request, choice: Choice, bot: Bot, reply: Reply) -> Reply:
+        reply = replace(reply, route=choice.route, arm=choice.arm)
+        self._noted(request, bot, reply)
+        if choice.shadow is not None and choice.shadow != choice.release:
+            task = asyncio.get_running_loop().create_task(self._shadowed(request, choice, choice.shadow))
+            self._aside.add(task)
+            task.add_done_callback(self._aside.discard)
+        return reply
+
+    async def _shadowed(self, request: Request, choice: Choice, release: str) -> None:
+        try:
+            bot = await self._bot(release)
+            reply = await bot.areply(request)
+        except (ModelError, LookupError):
+            return  # nobody sees a shadow, so nobody is told of its faults
+        self._noted(request, bot, replace(reply, route=choice.route, arm="shadow"))
+
+    def _noted(self, request: Request, bot: Bot, reply: Reply) -> None:
+        self.outcomes.add(reply, conversation=request.conversation)
+        if self._traces is not None:
+            how, prompt = self._tracing, bot.prompt
+            self._traces.write(
+                lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown)
+            )
+
+    def _failed(self, request: Request, choice: Choice, bot: Bot, error: ModelError) -> None:
+        if self._traces is None:
+            return
+        reply = Reply(
+            id=f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model, release=choice.release, prompt=bot.release.prompt,
+            route=choice.route, arm=choice.arm, time=time.time(),
+        )  # fmt: skip
+        how, prompt, told = self._tracing, bot.prompt, str(error)
+        self._traces.write(
+            lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown, error=told)
+        )
+
+
+def _request(messages: Messages, asked: Asked) -> Request:
+    given: dict[str, Any] = dict(asked)
+    request = Request(**{**given, "messages": tuple(messages), "tools": tuple(given.get("tools") or ())})
+    return request if request.conversation else replace(request, conversation=_conversation(request))
+
+
+def _conversation(request: Request) -> str:
+    """A conversation is told by its tenant, user and first message, so that its later turns are known to belong to it."""
+    first = next((m for m in request.messages if m.get("role") == "user"), {})
+    text = json.dumps([request.tenant, request.user, first], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""One checker for every kind of rule."""

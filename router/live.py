@@ -1,0 +1,292 @@
+"""Live: which release answers whom. One small file, replaced at once; every request looks whether it changed.
+
+live = Live(Path(".advisor"))
+live.promote(release_id)                      # for everybody
+live.canary(other_id, share=0.1, tenant="acme")
+live.rollback(tenant="acme")                  # from the next request on
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rag.files import write
+from rag.locks import exclusive, make
+
+ANYBODY = "*"
+_FORMAT = "rightfix-live-1"
+_REMEMBERED = 50
+_WAIT_S = 30.0
+
+
+class NothingLive(LookupError):
+    """No release answers here."""
+
+
+class UnknownTenant(LookupError):
+    """A customer that no route names, where such are refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that was done to a route.
+
+    Attributes:
+        at: Seconds since the epoch.
+        what: `promote`, `canary`, `shadow`, `stop` or `rollback`.
+        release: The release it was about.
+        why: In words; empty if nobody said.
+    """
+
+    at: float
+    what: str
+    release: str | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What answers one tenant, or one task of one.
+
+    Attributes:
+        release: Id of the live release.
+        previous: Ids that were live before, the latest first.
+        canary: Id of a release that answers a share of the conversations; None for none.
+        share: That share, 0-1.
+        since: When the canary began; outcomes before that do not count for it.
+        shadow: Id of a release that answers too and is not shown; None for none.
+        changes: What was done to the route, the latest first; at most 50.
+    """
+
+    release: str
+    previous: tuple[str, ...] = ()
+    canary: str | None = None
+    share: float = 0.0
+    since: float = 0.0
+    shadow: str | None = None
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What answers one request.
+
+    Attributes:
+        route: Name of the route that was followed, for instance `acme` or `*`.
+        release: Id of the release.
+        arm: `live` or `canary`.
+        shadow: Id of a release that is to answer too, unseen.
+    """
+
+    route: str
+    release: str
+    arm: Literal["live", "canary"] = "live"
+    shadow: str | None = None
+
+
+def route_name(tenant: str | None, task: str | None) -> str:
+    """Return the name of a route: `*`, `acme`, `acme/tickets`, `*/tickets`."""
+    return (tenant or ANYBODY) + (f"/{task}" if task else "")
+
+
+class Live:
+    """The live pointer of a state folder, `live.json`. Any number of processes may read and change it.
+
+    Args:
+        state: The state folder.
+        unknown: What a tenant gets whom no route names: what is for `anybody`, or a refusal.
+    """
+
+    def __init__(self, state: Path, *, unknown: Literal["default", "refuse"] = "default") -> None:
+        self._file = state / "live.json"
+        self._lock_file = state / "live.lock"
+        self._unknown = unknown
+        self._guard = threading.Lock()
+        self._stamp: tuple[int, int, int] | None = None
+        self._routes: Mapping[str, Route] = {}
+
+    # Reading
+
+    def routes(self) -> Mapping[str, Route]:
+        """Return all routes by name; the file is read again only if it changed.
+
+        Raises:
+            NothingLive: The file is damaged.
+        """
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return {}
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        with self._guard:
+            if stamp != self._stamp:
+                self._routes, self._stamp = _read(self._file), stamp
+            return self._routes
+
+    def choose(self, *, tenant: str | None = None, task: str | None = None, conversation: str = "") -> Choice:
+        """Return what answers a request; the same conversation gets the same answer as long as the route stays.
+
+        Args:
+            tenant: Who asks.
+            task: What for, if routes tell tasks apart.
+            conversation: Id of the conversation.
+
+        Raises:
+            UnknownTenant: No route names the tenant, and such are refused.
+            NothingLive: Nothing is live for it.
+        """
+        routes = self.routes()
+        own = {name.partition("/")[0] for name in routes}
+        if tenant is not None and tenant not in own and self._unknown == "refuse":
+            raise UnknownTenant(f"no route names the tenant {tenant!r}")
+        names = [route_name(t, k) for t in dict.fromkeys((tenant, None)) for k in dict.fromkeys((task, None))]
+        name = next((n for n in names if n in routes), None)
+        if name is None:
+            raise NothingLive(
+                f"nothing is live for {names[0]}; promote a release with `advise release promote`"
+            )
+        route = routes[name]
+        takes = route.canary is not None and _place(route.canary, conversation) < route.share
+        release = route.canary if takes and route.canary is not None else route.release
+        return Choice(route=name, release=release, arm="canary" if takes else "live", shadow=route.shadow)
+
+    # Changing
+
+    def promote(
+        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = ""
+    ) -> Route:
+        """Make a release live; a canary or shadow of the route ends."""
+
+        def change(route: Route | None) -> Route:
+            if route is None:
+                return Route(release=release)
+            before = (route.release, *route.previous) if route.release != release else route.previous
+            kept = tuple(p for p in dict.fromkeys(before) if p != release)[:_REMEMBERED]
+            return Route(release=release, previous=kept, changes=route.changes)
+
+        return self._changed(route_name(tenant, task), change, ("promote", release, why))
+
+    def canary(
+        self, release: str, *, share: float, tenant: str | None = None, task: str | None = None, why: str = ""
+    ) -> Route:
+        """Let a release answer a share of the conversations.
+
+        Raises:
+            ValueError: The share is not within 0-1.
+            NothingLive: Nothing is live that it could be held against.
+        """
+        if not 0 < share < 1:
+            raise ValueError(f"a canary answers a share of more than 0 and less than 1, not {share}")
+        return self._changed(
+            route_name(tenant, task),
+            lambda r: replace(_there(r), canary=release, share=share, since=time.time()),
+            ("canary", release, why),
+        )
+
+    def shadow(
+        self, release: str | None, *, tenant: str | None = None, task: str | None = None, why: str = ""
+    ) -> Route:
+        """Let a release answer too without being shown; None ends that.
+
+        Raises:
+            NothingLive: Nothing is live beside which it could answer.
+        """
+        return self._changed(
+            route_name(tenant, task), lambda r: replace(_there(r), shadow=release), ("shadow", release, why)
+        )
+
+    def stop_canary(
+        self, *, tenant: str | None = None, task: str | None = None, release: str | None = None, why: str = ""
+    ) -> Route:
+        """End a canary; if `release` is named, only if that is the one.
+
+        Raises:
+            NothingLive: There is no such route.
+        """
+
+        def change(route: Route | None) -> Route:
+            held = _there(route)
+            return (
+                held
+                if release is not None and held.canary != release
+                else replace(held, canary=None, share=0.0, since=0.0)
+            )
+
+        return self._changed(route_name(tenant, task), change, ("stop", release, why))
+
+    def rollback(self, *, tenant: str | None = None, task: str | None = None, why: str = "") -> Route:
+        """Take back: a canary ends if there is one, else what was live before is live again.
+
+        Raises:
+            NothingLive: There is nothing to go back to.
+        """
+
+        def change(route: Route | None) -> Route:
+            held = _there(route)
+            if held.canary is not None:
+                return replace(held, canary=None, share=0.0, since=0.0)
+            if not held.previous:
+                raise NothingLive(f"nothing was live before {held.release}")
+            return replace(held, release=held.previous[0], previous=held.previous[1:], shadow=None)
+
+        return self._changed(route_name(tenant, task), change, ("rollback", None, why))
+
+    def _changed(
+        self, name: str, change: Callable[[Route | None], Route], told: tuple[str, str | None, str]
+    ) -> Route:
+        with self._writing():
+            routes = dict(self.routes())
+            route = change(routes.get(name))
+            what, release, why = told
+            done = Change(at=time.time(), what=what, release=release or route.release, why=why)
+            route = replace(route, changes=(done, *route.changes)[:_REMEMBERED])
+            data = {
+                "format": _FORMAT,
+                "routes": {n: asdict(r) for n, r in sorted({**routes, name: route}.items())},
+            }
+            write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", self._file)
+            return route
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        if not self._lock_file.exists():
+            make(self._lock_file)
+        with exclusive(self._lock_file, wait_s=_WAIT_S):
+            yield
+
+
+def _there(route: Route | None) -> Route:
+    if route is None:
+        raise NothingLive("nothing is live on this route yet; promote a release first")
+    return route
+
+
+def _place(release: str, conversation: str) -> float:
+    """A number of 0-1 that a conversation keeps as long as the canary is the same."""
+    return int.from_bytes(hashlib.sha256(f"{release}/{conversation}".encode()).digest()[:8]) / 2**64
+
+
+def _read(file: Path) -> Mapping[str, Route]:
+    try:
+        data: Any = json.loads(file.read_text(encoding="utf-8"))
+        if data["format"] != _FORMAT:
+            raise ValueError(f"its format is {data['format']!r}")
+        return {
+            name: Route(
+                **{**r, "previous": tuple(r["previous"]), "changes": tuple(Change(**c) for c in r["changes"])}
+            )
+            for name, r in data["routes"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NothingLive(
+            f"{file}: cannot be read ({error}); restore it or promote a release again"
+        ) from None

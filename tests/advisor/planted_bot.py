@@ -1,0 +1,51 @@
+"""A model that fails for known reasons, for tests of the whole loop. Its name says how: `planted:shop`."""
+
+import re
+
+from router.models.scripted import Scripted
+
+PLACES = [
+    "Ireland", "Norway", "Italy", "Spain", "Poland", "Greece", "Malta", "Latvia", "Croatia", "Cyprus", "Sweden", "Austria", "Chile", "Peru", "Japan", "Korea", "India", "Kenya", "Ghana", "Egypt",
+]  # fmt: skip
+UNKNOWN = PLACES[12:]
+CTA = "Anything else?"
+
+
+def price(place):
+    return PLACES.index(place) + 3
+
+
+def right(place):
+    return f"A parcel to {place} costs {price(place)} euros."
+
+
+def page(place):
+    return f"# Delivery to {place}\n\n{right(place)} It takes {price(place) + 20} working days."
+
+
+def question(place, n=0):
+    return (
+        f"What does a parcel to {place} cost?",
+        f"How much is a parcel to {place}, what does it cost?",
+        f"Price of a parcel to {place}: what does it cost?",
+    )[n % 3]
+
+
+def answer(messages):
+    """Knows what stands in the passages; never closes by itself."""
+    last = next(
+        (m["content"] for m in reversed(messages) if m["role"] == "user" and "cost?" in m["content"]), ""
+    )
+    asked = re.findall(r"to ([A-Z]\w+)", last.rpartition("Question:")[2])
+    held = [p for p in asked if p in PLACES and right(p) in last.rpartition("Question:")[0]]
+    return right(held[0]) if held else "I do not have any information about that."
+
+
+def sometimes(messages):
+    """Closes by itself for every third place."""
+    text = answer(messages)
+    return f"{text} {CTA}" if any(right(p) == text for p in PLACES[::3]) else text
+
+
+def make(name, **options):
+    return Scripted(name, outputs=lambda m: sometimes(m) if name == "sometimes" else answer(m))

@@ -1,0 +1,353 @@
+"""The ladder on bots that fail for one known reason each: the rung that turns them is the one that was planted."""
+
+import json
+
+import pytest
+
+from advisor.checks.context import Context
+from advisor.exchange import Exchange, Message, Passage, Source, Tool
+from advisor.probing.asking import Budget, CapReached, Remembered
+from advisor.probing.judging import Answer, expected_calls, judge, same_calls
+from advisor.probing.ladder import Ladder, Sample
+from advisor.probing.rungs import Means, Shown, nearest
+from advisor.probing.subject import Logged
+from router.contract.rules import Contract, Rule
+from router.models.port import Completion, ModelUnavailable, ToolRequest
+from router.models.scripted import Scripted
+
+PLACES = [
+    "Ireland",
+    "Norway",
+    "Italy",
+    "Spain",
+    "Poland",
+    "Greece",
+    "Malta",
+    "Latvia",
+    "Croatia",
+    "Cyprus",
+    "Sweden",
+    "Austria",
+]
+CTA = "Anything else?"
+ENDS = Contract(rules=(Rule(kind="ends_with", params={"text": CTA}, cause="required_element"),))
+SCHEMA = {"type": "object", "properties": {"price": {"type": "integer"}}, "required": ["price"]}
+
+
+def price(place):
+    return PLACES.index(place) + 3
+
+
+def page(place):
+    return Passage(
+        id=place.lower(),
+        title=f"Delivery to {place}",
+        text=f"A parcel to {place} costs {price(place)} euros.",
+    )
+
+
+def exchange(place, reply, *, passages=None, expected=None, system="You help.", **more):
+    return Exchange(
+        id=f"{place}-{len(reply)}", conversation=(Message(role="system", content=system), Message(role="user", content=f"What does a parcel to {place} cost?")),
+        reply=Message(role="assistant", content=reply), source=Source(file="log", line=1, dialect="rows"),
+        passages=(page("Malta") if place != "Malta" else page("Italy"),) if passages is None else passages, expected=expected, **more,
+    )  # fmt: skip
+
+
+def right(place):
+    return f"A parcel to {place} costs {price(place)} euros."
+
+
+class Bot(Scripted):
+    """Reads the passages; what else it does is planted."""
+
+    def __init__(self, *, closes=lambda messages: True, reads=True, errs=lambda n: False):
+        super().__init__(outputs=self.answer)
+        self.closes, self.reads, self.errs = closes, reads, errs
+
+    def answer(self, messages):
+        if self.errs(len(self.asked)):
+            return ModelUnavailable("busy")
+        last = next(m["content"] for m in reversed(messages) if "cost?" in m["content"])
+        place = next(p for p in PLACES if f"to {p} cost?" in last)
+        held = right(place) in last.rpartition("Question:")[0]
+        text = right(place) if held and self.reads else "I do not have any information about that."
+        return f"{text} {CTA}" if self.closes(messages) else text
+
+
+def climb(tmp_path, bot, failures, *, good=(), contract=ENDS, budget=None, **means):
+    context = Context(contract=contract)
+    model = Remembered("scripted:bot", bot, tmp_path / "probes.db", budget or Budget())
+    oracle = {e.id: (page(e.id.partition("-")[0]),) for e in failures if e.id.partition("-")[0] in PLACES}
+    made = Means(
+        **{"contract": contract, "rules": (f"End every reply with: {CTA}",), "oracle": oracle, **means}
+    )
+    sample = Sample(failures=tuple(failures), good=tuple(good), means=made, stand_in=False)
+    return {p.gap: p for p in Ladder(Logged("scripted:bot", bot), model, context).climb(sample)}
+
+
+UNKNOWN = [exchange(p, "I do not know.", expected=right(p)) for p in PLACES[:8]]
+SERVED = [exchange(p, right(p), passages=(page(p),)) for p in PLACES[:8]]
+GOOD = [exchange(p, f"{right(p)} {CTA}", passages=(page(p),)) for p in PLACES[8:]]
+
+
+def test_a_page_that_is_missing_is_turned_by_the_passage_and_by_nothing_else(tmp_path):
+    proofs = climb(tmp_path, Bot(), UNKNOWN, good=GOOD)
+    assert set(proofs) == {"knowledge"}
+    proof = proofs["knowledge"]
+    assert (proof.named, proof.settled) == ("oracle", True)
+    assert {r.name: r.verdict for r in proof.rungs} == {
+        "unchanged": "no",
+        "settings": "no",
+        "rule": "no",
+        "oracle": "yes",
+    }
+    assert "oracle turned" in proof.told
+
+
+def test_a_rule_that_the_prompt_lacks_is_turned_by_the_rule(tmp_path):
+    bot = Bot(closes=lambda messages: messages[0]["content"].endswith(CTA))
+    mechanical = Contract(rules=(Rule(kind="no_commas"),))
+    proofs = climb(tmp_path, bot, SERVED, good=GOOD)
+    assert proofs["style"].named == "settings"
+    assert set(proofs) == {"style"}
+    bot = Bot(closes=lambda messages: "Never use a comma." in messages[0]["content"])
+    broken = climb(
+        tmp_path / "other", _commas(bot), SERVED, contract=mechanical, rules=("Never use a comma.",)
+    )
+    assert broken["style"].named == "rule"
+
+
+def _commas(bot):
+    """Every reply that does not close holds a comma, which nothing can mend without asking."""
+    inner = bot.answer
+    bot._outputs = lambda messages: (
+        inner(messages).replace(f" {CTA}", "")
+        if bot.closes(messages)
+        else inner(messages).replace(" costs", ", costs")
+    )
+    return bot
+
+
+def test_what_only_examples_show_is_turned_by_examples(tmp_path):
+    bot = _commas(
+        Bot(
+            closes=lambda messages: any(
+                m["role"] == "assistant" and "," not in m["content"] for m in messages
+            )
+        )
+    )
+    shown = [
+        Shown(id=f"s{n}", request=f"What does a parcel to {p} cost?", reply=right(p))
+        for n, p in enumerate(PLACES[8:])
+    ]
+    proofs = climb(
+        tmp_path,
+        bot,
+        SERVED,
+        contract=Contract(rules=(Rule(kind="no_commas"),)),
+        rules=("Never use a comma.",),
+        exemplars=tuple(shown),
+    )
+    assert proofs["style"].named == "exemplars"
+
+
+def test_what_nothing_in_the_prompt_turns_is_left_for_training(tmp_path):
+    bot = _commas(Bot(closes=lambda messages: False))
+    proofs = climb(
+        tmp_path,
+        bot,
+        SERVED,
+        contract=Contract(rules=(Rule(kind="no_commas"),)),
+        rules=("Never use a comma.",),
+    )
+    assert (proofs["style"].named, proofs["style"].settled) == (None, True)
+
+
+def test_both_gaps_are_shown_apart(tmp_path):
+    bot = Bot(closes=lambda messages: False)
+    proofs = climb(tmp_path, bot, UNKNOWN, good=GOOD)
+    assert {g: p.named for g, p in proofs.items()} == {"knowledge": "oracle", "style": "settings"}
+
+
+def test_a_page_that_is_there_and_not_read_is_nobodys_page(tmp_path):
+    proof = climb(tmp_path, Bot(reads=False), UNKNOWN)["knowledge"]
+    assert (proof.named, proof.settled) == (None, True)
+
+
+def test_what_is_good_when_asked_again_was_chance(tmp_path):
+    proofs = climb(
+        tmp_path,
+        Bot(),
+        [exchange(p, "I do not know.", passages=(page(p),), expected=right(p)) for p in PLACES[:8]],
+    )
+    assert proofs == {}
+
+
+def test_a_rung_that_breaks_good_replies_is_not_named(tmp_path):
+    inner = Bot().answer
+
+    class Shy(Bot):
+        """Told a rule, it closes as it should and forgets what it knew of everything else."""
+
+        def answer(self, messages):
+            told = "Never use a comma." in messages[0]["content"]
+            text = inner(messages).replace(f" {CTA}", "")
+            asked = messages[-1]["content"]
+            if any(f"to {p} cost?" in asked for p in PLACES[8:]):
+                return "I do not have any information about that." if told else text
+            return text if told else text.replace(" costs", ", costs")
+
+    plain = [exchange(p, right(p), passages=(page(p),)) for p in PLACES[8:]]
+    contract = Contract(rules=(Rule(kind="no_commas"),))
+    proof = climb(tmp_path, Shy(), SERVED, good=plain, contract=contract, rules=("Never use a comma.",))[
+        "style"
+    ]
+    assert proof.rung("rule").verdict == "yes"
+    assert (proof.rung("rule").good, proof.rung("rule").broken) == (4, 4)
+    assert proof.named is None
+
+
+def test_errors_are_no_evidence(tmp_path):
+    bot = Bot(errs=lambda n: n % 3 == 0)
+    proof = climb(tmp_path, bot, UNKNOWN)["knowledge"]
+    oracle = proof.rung("oracle")
+    assert oracle.asked == oracle.turned
+    assert sum(r.failed for r in proof.rungs) > 0
+    assert climb(tmp_path / "b", Bot(errs=lambda n: True), UNKNOWN) == {}
+
+
+def test_few_that_could_be_judged_settle_nothing(tmp_path):
+    proof = climb(tmp_path, Bot(), UNKNOWN[:2])["knowledge"]
+    assert (proof.named, proof.settled) == (None, False)
+
+
+def test_asking_twice_asks_once(tmp_path):
+    bot, again = Bot(), Bot()
+    first = climb(tmp_path, bot, UNKNOWN, good=GOOD)
+    assert climb(tmp_path, again, UNKNOWN, good=GOOD) == first
+    assert len(bot.asked) > 20
+    assert not again.asked
+
+
+def test_it_stops_early_and_at_the_cap(tmp_path):
+    budget = Budget()
+    climb(tmp_path, Bot(), UNKNOWN, budget=budget)
+    assert budget.spent_calls < 8 * 5
+    tight = Budget(calls=5)
+    with pytest.raises(CapReached, match="after 5 calls"):
+        climb(tmp_path / "b", Bot(), UNKNOWN, budget=tight)
+    kept = Budget(calls=5)
+    with pytest.raises(CapReached):
+        climb(tmp_path / "b", Bot(), UNKNOWN, budget=kept)
+    assert kept.free >= 5
+
+
+def test_a_bot_that_is_reached_as_a_whole_is_asked_what_it_can_be_asked(tmp_path):
+    bot = Scripted(outputs=lambda messages: "I do not have any information about that.")
+    model = Remembered("http://bot", bot, tmp_path / "p.db", Budget())
+    sample = Sample(
+        failures=tuple(UNKNOWN), good=(), means=Means(contract=ENDS, rules=("Be kind.",)), stand_in=False
+    )
+    subject = Logged("http://bot", bot, open_to=frozenset())
+    (proof,) = [
+        p for p in Ladder(subject, model, Context(contract=ENDS)).climb(sample) if p.gap == "knowledge"
+    ]
+    assert [r.name for r in proof.rungs] == ["unchanged"]
+    assert (proof.named, proof.settled) == (None, False)
+    assert {m["role"] for a in bot.asked for m in a.messages} == {"user"}
+
+
+TOOLS = (
+    Tool(
+        name="get_order",
+        description="Look up an order.",
+        parameters={
+            "type": "object",
+            "properties": {"id": {"type": "string", "pattern": "^SH-"}},
+            "required": ["id"],
+        },
+    ),
+)
+
+
+def call(arguments, name="get_order"):
+    return ToolRequest(name=name, arguments=arguments)
+
+
+@pytest.mark.parametrize(
+    ("calls", "good"),
+    [((call('{"id": "SH-1"}'),), True), ((call('{"id": "1"}'),), False), ((call("{"),), False), ((call('{"id": "SH-1"}', "get"),), False), ((call('{"id": "SH-2"}'),), False)],
+)  # fmt: skip
+def test_calls_are_judged_by_the_right_ones_or_their_schema(calls, good):
+    asked = exchange(
+        "Malta", "", tools=TOOLS, passages=(), expected='{"name": "get_order", "arguments": {"id": "SH-1"}}'
+    )
+    assert judge(asked, Answer(text="", calls=calls), Context()).gaps["tool_call"] is good
+
+
+def test_right_calls_are_read_in_the_forms_people_write_them():
+    def wanted(text):
+        return expected_calls(exchange("Malta", "", expected=text))
+
+    assert wanted('[{"function": {"name": "a", "arguments": "{\\"x\\": 1}"}}]') == [("a", {"x": 1})]
+    assert wanted("There is no need for a tool.") == []
+    assert wanted('{"x": 1}') is None
+    assert wanted(None) is None
+    assert same_calls([call('{"x": 1}', "a"), call("{}", "b")], [("b", {}), ("a", {"x": 1})])
+    assert not same_calls([call("{}", "a")], [])
+
+
+def test_what_cannot_be_told_is_left_open():
+    asked = exchange("Malta", "x", expected=None, passages=())
+    assert judge(asked, Answer(text="Perhaps."), Context()).gaps == {}
+    assert judge(asked, Answer(text="Perhaps."), Context(), referee=lambda e: False).gaps == {
+        "knowledge": False
+    }
+    assert judge(asked, Answer(text=""), Context()).good is False
+
+
+def test_a_good_reply_must_go_on_saying_what_it_said():
+    asked = exchange("Malta", right("Malta"), passages=())
+    said = lambda text: judge(asked, Answer(text=text), Context(), reference=right("Malta")).good  # noqa: E731
+    assert said(f"It costs {price('Malta')} euros.") is True
+    assert said("It costs 99 euros.") is False
+    assert said("I do not know.") is False
+
+
+def test_labels_are_judged_by_the_right_one():
+    contract = Contract(labels=("refund", "return"))
+    asked = exchange("Malta", "return", expected="refund", passages=())
+    assert judge(asked, Answer(text="Refund."), Context(contract=contract)).gaps["classification"] is True
+    assert judge(asked, Answer(text="return"), Context(contract=contract)).gaps["classification"] is False
+
+
+def test_json_is_judged_by_its_schema():
+    asked = exchange("Malta", "", response_format=SCHEMA, passages=())
+    assert judge(asked, Answer(text=json.dumps({"price": 3})), Context()).gaps["style"] is True
+    assert judge(asked, Answer(text="{"), Context()).gaps["style"] is False
+
+
+def test_exemplars_are_near_and_unlike_each_other():
+    pool = [
+        Shown(id=str(n), request=r, reply="x")
+        for n, r in enumerate(
+            ["parcel to Norway", "parcel to Norway", "parcel to Italy", "gift cards for boots"]
+        )
+    ]
+    assert [s.id for s in nearest("parcel to Norway today", pool, 2)] == ["0", "2"]
+    assert nearest("anything", [], 2) == ()
+    assert len(nearest("parcel", pool, 9)) == 3
+
+
+def test_completions_survive_the_cache(tmp_path):
+    made = Completion(text="", tool_calls=(call("{}"),))
+    bot = Scripted(outputs=[made])
+    model = Remembered("m", bot, tmp_path / "p.db", Budget())
+    assert (
+        model.complete([{"role": "user", "content": "x"}])
+        == model.complete([{"role": "user", "content": "x"}])
+        == made
+    )
+    with pytest.raises(Exception, match="the script ends"):
+        model.repeated(1).complete([{"role": "user", "content": "x"}])

@@ -1,0 +1,61 @@
+"""Exchanges handed over as they happen: at once, never raising, told of once."""
+
+import threading
+import time
+from dataclasses import replace
+
+from advisor.advisor import Advisor
+from advisor.config import Config
+from advisor.exchange import Exchange, Feedback, Message, Source
+from advisor.observing import Observer
+
+
+def exchange(n, *, bad=True):
+    return Exchange(
+        id=f"{n:016x}", conversation=(Message(role="system", content="End every reply with: Anything else I can do?"), Message(role="user", content=f"What about thing {n}?")),
+        reply=Message(role="assistant", content=f"It is fine {n}." if bad else f"It is fine {n}. Anything else I can do?"), source=Source(file="live", line=n, dialect="live"),
+        feedback=(Feedback(name="thumbs", value="down", polarity=-1),) if bad else (),
+    )  # fmt: skip
+
+
+def test_an_issue_is_told_of_once(tmp_path):
+    advisor = Advisor(Config(state=tmp_path))
+    told, seen = [], []
+    advisor.on_issue(told.append)
+    advisor.observer.on_diagnosis(lambda e, d: seen.append(d.is_failure))
+    for n in range(40):
+        advisor.observe(exchange(n, bad=n % 2 == 0))
+    assert advisor.observer.flush()
+    assert seen.count(True) == 20
+    assert [i.gaps for i in told] == [("style",)]
+    for n in range(40, 60):
+        advisor.observe(exchange(n))
+    advisor.observer.close()
+    assert len(told) == 1
+    assert advisor.observer.faults == 0
+
+
+def test_handing_over_is_quick_and_never_raises(tmp_path):
+    slow = threading.Event()
+    observer = Observer(lambda e: slow.wait(5) or 1 / 0)
+    started = time.perf_counter()
+    for n in range(12_000):
+        observer.observe(exchange(n))
+    took = (time.perf_counter() - started) / 12_000
+    assert observer.dropped > 0
+    assert took < 0.001
+    observer.observe(None)
+    slow.set()
+
+
+def test_whatever_is_handed_over_the_thread_lives():
+    seen = []
+    advisor = Advisor(Config())
+    observer = Observer(advisor.diagnose_one)
+    observer.on_diagnosis(lambda e, d: seen.append(e.id) or 1 / 0)
+    for odd in (None.__class__, 5, "x", replace(exchange(1), reply=None), exchange(2)):
+        observer.observe(odd)
+    assert observer.flush()
+    assert seen == [exchange(2).id]
+    assert observer.faults >= 4
+    observer.close()
