@@ -26,6 +26,9 @@ HEAVY = {
     "pyarrow",
     "openpyxl",
     "gepa",
+    "datasets",
+    "gguf",
+    "accelerate",
 }
 
 
