@@ -161,7 +161,13 @@ def test_a_fix_that_mends_little_does_not_end_the_search_for_a_better_one(tmp_pa
     asked = [
         case(f"{words} {p}", answer=f"A parcel costs {n} euros", cause="retrieval_miss")
         for n, p in enumerate(PLACES)
-        for words in ("parcel to", "price of a parcel to", "what a parcel costs to", "sending to", "parcel for")
+        for words in (
+            "parcel to",
+            "price of a parcel to",
+            "what a parcel costs to",
+            "sending to",
+            "parcel for",
+        )
     ]
     with Index(tmp_path, embedder="static", store="memory") as index:
         index.build(pages, settings=Settings(chunking=Chunking(context=False), retrieval=Retrieval(k=1)))
