@@ -26,6 +26,7 @@ HEAVY = {
     "pyarrow",
     "openpyxl",
     "gepa",
+    "bpe_openai",
 }
 
 
