@@ -29,6 +29,7 @@ HEAVY = {
     "datasets",
     "gguf",
     "accelerate",
+    "bpe_openai",
 }
 
 
