@@ -36,7 +36,10 @@ def workplace(tmp_path_factory):
         "run: {logs: [logs]}\nprobe: {price: {input: 0, output: 0}}\n", encoding="utf-8"
     )
     (place / "prompt.txt").write_text("You help.\nEnd with: Bye.", encoding="utf-8")
-    pairs = ({"question": f"What is the price of item {n}?", "answer": f"Item {n} costs {n} euros."} for n in range(30))
+    pairs = (
+        {"question": f"What is the price of item {n}?", "answer": f"Item {n} costs {n} euros."}
+        for n in range(30)
+    )
     (place / "examples.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs), encoding="utf-8")
     # The README's model is an extra; a scripted one stands in for it, and two releases, so that one can be taken back.
     (place / "script.json").write_text('{"How long does a refund take?": "Six days."}', encoding="utf-8")
