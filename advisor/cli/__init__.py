@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "release": "bundle model, prompt, index and contract; say which bundle answers whom",
     "rollback": "let what was live before answer again, from the next request on",
     "chat": "talk to what is live",
+    "serve": "what is live over HTTP, in OpenAI's form; and the keys that open it",
     "check": "check a configuration file and name every fault",
     "formats": "list the log formats, field names and kinds of rules",
 }

@@ -26,6 +26,9 @@ HEAVY = {
     "pyarrow",
     "openpyxl",
     "gepa",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
 }
 
 
