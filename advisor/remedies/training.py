@@ -10,7 +10,7 @@ from advisor.evidence import Gap
 from advisor.issues import Issue
 from advisor.plan import Facts, Price
 from advisor.remedies.proposal import Proposal
-from finetune.catalog import Row
+from finetune.catalog import Row, refusal
 
 LEAST_EXAMPLES: dict[Gap, int] = {"style": 50, "tool_call": 200}
 """Fewest good examples: 50-100 show gains in style and format (OpenAI's guidance); tool calls take more."""
@@ -81,15 +81,11 @@ def choose(facts: Facts, catalog: Sequence[Row]) -> tuple[Row | None, list[str]]
     today = date.fromisoformat(facts.today)
     refusals = []
     for row in catalog:
-        if row.provider == "local" or not _same_model(row, facts):
+        if row.method != "supervised" or row.train_usd is None or not _same_model(row, facts):
             continue
-        days = row.days_served(today)
-        if not row.open_on(today):
-            refusals.append(f"{row.model} takes no new jobs at {row.provider} since {row.create_until}")
-        elif days is not None and days < _LEAST_DAYS:
-            refusals.append(
-                f"{row.model} tuned at {row.provider} is switched off on {row.served_until}, in {days} days"
-            )
+        reason = refusal(row, today, useful_days=_LEAST_DAYS)
+        if reason:
+            refusals.append(reason)
         elif row.opens_to == "anyone":
             return row, refusals
         else:
@@ -121,7 +117,7 @@ def _mended_by_a_setting(issue: Issue) -> bool:
 
 def _price(row: Row, examples: int, facts: Facts) -> Price:
     tokens = examples * facts.tokens * _EPOCHS
-    train = tokens / 1e6 * row.train_usd
+    train = tokens / 1e6 * (row.train_usd or 0.0)
     if row.provider == "local":
         return Price(low=0.0, high=0.0, cap=0.0, basis=f"your own machine; {row.note}")
     basis = (

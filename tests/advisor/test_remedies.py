@@ -145,7 +145,8 @@ def test_one_change_that_serves_several_issues_is_one_remedy():
     ("model", "today", "provider", "said"),
     [
         ("gpt-4.1-mini-2025-04-14", "2026-11-23", "local", "switched off on 2027-01-14, in 52 days"),
-        ("gpt-4.1-mini-2025-04-14", "2027-02-01", "local", "takes no new jobs at openai since 2027-01-06"),
+        ("gpt-4.1-mini-2025-04-14", "2027-02-01", "local", "switched off since 2027-01-14"),
+        ("gpt-4.1-nano-2025-04-14", "2026-11-23", "local", "switched off since 2026-10-23"),
         ("amazon.nova-2-lite-v1", "2026-11-23", "bedrock", ""),
         ("my-own-llama", "2026-11-23", "local", ""),
     ],

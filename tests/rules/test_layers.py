@@ -29,6 +29,7 @@ HEAVY = {
     "starlette",
     "uvicorn",
     "prometheus_client",
+    "bpe_openai",
 }
 
 
