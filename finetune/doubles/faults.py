@@ -28,9 +28,7 @@ class Fault:
     bytes: int = 0
 
 
-def status(
-    code: int, *, retry_after_s: float | None = None, body: Mapping[str, Any] | None = None
-) -> Fault:
+def status(code: int, *, retry_after_s: float | None = None, body: Mapping[str, Any] | None = None) -> Fault:
     """Another answer, for instance 429 or 500; without a body of one's own it is an error in OpenAI's form."""
     told = {"error": {"message": f"the script says {code}", "type": "scripted", "param": None, "code": None}}
     headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:g}"}

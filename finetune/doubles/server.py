@@ -168,6 +168,13 @@ class Double:
                     status, answer, headers = answer.status, answer.body, answer.headers
             except Answered as told:
                 status, answer, headers = told.status, self.error(told.status, told.body), told.headers
+            except Exception as fault:
+                # A fault of the double's own must not look like one of the network.
+                status, answer, headers = (
+                    500,
+                    self.error(500, {"message": f"the double failed: {fault!r}"}),
+                    {},
+                )
             self.exchanges.append(Exchange(route=name, request=request, status=status, answer=answer))
             return status, answer, {"x-request-id": f"req_{len(self.exchanges)}", **headers}
 
@@ -214,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(status, answer, headers)
 
-    do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = _answer  # noqa: N815
+    do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = _answer
 
     def _send(self, status: int, answer: Any, headers: Mapping[str, str]) -> None:
         if isinstance(answer, bytes):
