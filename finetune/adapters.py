@@ -39,7 +39,7 @@ class Provenance:
     Attributes:
         id: Its name: 12 hex digits of a hash over its files.
         base: Reference of the base, for instance `local:smollm2`.
-        base_hash: SHA-256 of the base's weights.
+        base_sha256: SHA-256 of the base's weights.
         dataset: Hash of the dataset.
         recipe: All its fields.
         recipe_hash: Hash of them.
@@ -53,7 +53,7 @@ class Provenance:
 
     id: str
     base: str
-    base_hash: str
+    base_sha256: str
     dataset: str
     recipe: Mapping[str, Any]
     recipe_hash: str
@@ -90,7 +90,7 @@ class Adapters:
         made = sorted(p for p in files.rglob("*") if p.is_file() and p.suffix in _KINDS)
         hashes = {p.relative_to(files).as_posix(): file_hash(p) for p in made}
         name = json.dumps(
-            [hashes, about["base_hash"], about["dataset"], about["recipe_hash"]], sort_keys=True
+            [hashes, about["base_sha256"], about["dataset"], about["recipe_hash"]], sort_keys=True
         )
         id = hashlib.sha256(name.encode()).hexdigest()[:12]
         target = self.folder / id

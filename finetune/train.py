@@ -120,7 +120,7 @@ def _trained(folder: Path, job: Mapping[str, Any], stopping: list[int]) -> Progr
         return replace(now, stage=stage, message="stopped as asked", left_s=None)
     tell(folder, replace(now, stage="saving", left_s=None))
     about = {
-        "base": recipe.base, "base_hash": base.hash, "dataset": dataset.hash, "recipe": job["recipe"], "recipe_hash": recipe.hash,
+        "base": recipe.base, "base_sha256": base.hash, "dataset": dataset.hash, "recipe": job["recipe"], "recipe_hash": recipe.hash,
         "job": job["key"], "tenant": recipe.extra.get("tenant"), "metrics": dict(done.metrics),
     }  # fmt: skip
     found = adapters.add(_saved(folder / "made", done, base, adapters.folder.parent / "bases"), about)

@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "rollback": "let what was live before answer again, from the next request on",
     "finetune": "train on examples, here or at a provider; list, show, cancel, export, delete",
     "chat": "talk to what is live",
+    "serve": "what is live over HTTP, in OpenAI's form; and the keys that open it",
     "check": "check a configuration file and name every fault",
     "formats": "list the log formats, field names and kinds of rules",
 }

@@ -182,7 +182,7 @@ def _made(folder, content="a"):
 
 ABOUT = {
     "base": "local:smollm2",
-    "base_hash": "b",
+    "base_sha256": "b",
     "dataset": "d",
     "recipe": {},
     "recipe_hash": "r",

@@ -72,7 +72,7 @@ def test_killed_anywhere_it_comes_to_the_same_weights(tmp_path, base, data):
     second, _ = weights_of(tmp_path / "b")
     assert first == second
     assert about.metrics["held_loss"] < about.metrics["first_held_loss"]
-    assert about.recipe["seed"] == 0 and about.base_hash == find(f"local:{base}").hash
+    assert about.recipe["seed"] == 0 and about.base_sha256 == find(f"local:{base}").hash
     assert not (folder / "checkpoints").exists()
 
 

@@ -74,6 +74,9 @@ def test_every_advise_command_of_the_readme_runs(line, workplace):
         command.append("--no-retrieval")
     if command[1:3] == ["finetune", "run"]:
         command[2] = "plan"  # training takes minutes and an extra; tests/finetune does it
+    if command[1] == "serve" and "keys" not in command:
+        serve_and_stop(command, workplace)
+        return
     if command[1:3] == ["index", "diff"]:
         advise("index", "update", "ratings.csv", cwd=workplace)
         versions = advise("index", "list", "--json", cwd=workplace).stdout
@@ -82,6 +85,18 @@ def test_every_advise_command_of_the_readme_runs(line, workplace):
     tripped = "--fail-on" in command and done.returncode == 1
     assert done.returncode == 0 or tripped, done.stderr
     assert done.stdout.strip()
+
+
+def serve_and_stop(command, workplace):
+    """A server runs until it is told to end."""
+    pytest.importorskip("starlette")
+    code = "import sys; from advisor.cli import main; sys.exit(main())"
+    args = [sys.executable, "-c", code, *command[1:], "--port", "0"]
+    with subprocess.Popen(args, cwd=workplace, stdout=subprocess.PIPE, text=True) as server:
+        said = server.stdout.readline()
+        server.terminate()
+    assert said.startswith("serving on http://127.0.0.1:")
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize("code", PYTHON)

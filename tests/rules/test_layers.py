@@ -29,6 +29,9 @@ HEAVY = {
     "datasets",
     "gguf",
     "accelerate",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
     "bpe_openai",
 }
 
