@@ -49,7 +49,9 @@ def export(
             f"{found.id} has no GGUF form, because its base {found.base} has none",
             hint="use llama.cpp's converters",
         )
-    return _merged(found.base, found.base_sha256, folder, out, (quantisation, adapters.folder.parent / "bases"))
+    return _merged(
+        found.base, found.base_sha256, folder, out, (quantisation, adapters.folder.parent / "bases")
+    )
 
 
 def _merged(reference: str, hash: str, adapter: Path, out: Path, how: tuple[str, Path]) -> str:
