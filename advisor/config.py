@@ -107,6 +107,17 @@ class ImproveSettings(_Strict):
     price: TokenPrice | None = None
 
 
+class TrainSettings(_Strict):
+    """How `advise apply` trains, where the plan says that training is the remedy."""
+
+    base: str | None = None
+    weights: Literal["lora", "qlora", "full"] = "lora"
+    objective: Literal["sft", "dpo"] = "sft"
+    examples: tuple[Path, ...] = ()
+    epochs: float | None = Field(default=None, gt=0)
+    cap_usd: float = Field(default=0.0, ge=0)
+
+
 class GateSettings(_Strict):
     """How much the gate asks before it decides."""
 
