@@ -206,6 +206,7 @@ class Config(_Strict):
     chat: ChatSettings = ChatSettings()
     probe: ProbeSettings = ProbeSettings()
     improve: ImproveSettings = ImproveSettings()
+    train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
     run: RunSettings = RunSettings()
     serve: ServeSettings = ServeSettings()
@@ -354,6 +355,7 @@ def _anchored(config: Config, folder: Path, overridden: set[str]) -> Config:
             "labelled": at(config.labelled, "labelled"), "labels": at(config.labels, "labels"),
             "weights": at(config.weights, "weights"),
             "chat": config.chat.model_copy(update={"prompt": at(config.chat.prompt, "chat.prompt")}),
+            "train": config.train.model_copy(update={"examples": tuple(folder / p for p in config.train.examples)}),
             "run": config.run.model_copy(update={"logs": tuple(folder / p for p in config.run.logs)}),
             "index": config.index.model_copy(
                 update={

@@ -22,6 +22,7 @@ from advisor.probing.subject import Served, Setup, request_of
 from finetune.examples import Example, Origin, text_of
 from rag.duplicates import first_like
 from rag.grounding.facts import facts, missing
+from rag.lexical import terms
 from rag.masking import masked_spans
 from rag.visibility import Filter
 from router.abstention import abstains
@@ -39,6 +40,9 @@ wrong ones with the words of a bot that does not know. Our own choice, after RAF
 right page left out of a part of the examples."""
 
 _OTHERS = 2
+_SAME_THING = 0.25
+"""Share of the question's words that a passage holds from which on it may answer the question."""
+
 _LIKES = frozenset({"user", "annotator"})
 
 
@@ -135,14 +139,26 @@ def _taught(case: Case, bot: Bot) -> _Taught | str:
         return _calls(exchange, case)
     said = {"role": "assistant", "content": exchange.reply.content}
     if case.kind == "target" and exchange.expected:
-        return _held(exchange, exchange.expected, bot, _Taught(said, "correction", rejected=said, approved_by=_who(exchange)))
+        return _held(
+            exchange,
+            exchange.expected,
+            bot,
+            _Taught(said, "correction", rejected=said, approved_by=_who(exchange)),
+        )
     if not exchange.reply.content.strip():
         return "nothing was said"
     if case.kind == "good":
-        return _held(exchange, exchange.reply.content, bot, _Taught(said, "approved", approved_by=_who(exchange)))
+        return _held(
+            exchange, exchange.reply.content, bot, _Taught(said, "approved", approved_by=_who(exchange))
+        )
     if bot.contract.labels:
         return "the right label is not known"
-    repaired = _held(exchange, exchange.reply.content, bot, _Taught(said, "repaired", rejected=said, approved_by=_who(exchange)))
+    repaired = _held(
+        exchange,
+        exchange.reply.content,
+        bot,
+        _Taught(said, "repaired", rejected=said, approved_by=_who(exchange)),
+    )
     if isinstance(repaired, str) or repaired.origin != "repaired":
         return "failed, and no right answer is known"
     return repaired
@@ -159,29 +175,49 @@ def _held(exchange: Exchange, text: str, bot: Bot, taught: _Taught) -> _Taught |
         taught = replace(taught, origin=origin)
     elif taught.origin == "repaired":
         return "failed, and no right answer is known"
-    rejected = taught.rejected if taught.rejected is not None and text_of(taught.rejected).strip() not in ("", text) else None
+    rejected = (
+        taught.rejected
+        if taught.rejected is not None and text_of(taught.rejected).strip() not in ("", text)
+        else None
+    )
     return replace(taught, message={"role": "assistant", "content": text}, rejected=rejected)
 
 
 def _calls(exchange: Exchange, case: Case) -> _Taught | str:
-    said = _message(exchange.reply.content, [ToolRequest(name=c.name, arguments=c.arguments, id=c.id) for c in exchange.reply.tool_calls])
+    said = _message(
+        exchange.reply.content,
+        [ToolRequest(name=c.name, arguments=c.arguments, id=c.id) for c in exchange.reply.tool_calls],
+    )
     if case.kind == "good":
         offered = request_of(exchange).tools
         made = [ToolRequest(name=c.name, arguments=c.arguments) for c in exchange.reply.tool_calls]
-        return "its calls do not fit their tools" if call_breaches(made, offered) else _Taught(said, "approved", approved_by=_who(exchange))
+        return (
+            "its calls do not fit their tools"
+            if call_breaches(made, offered)
+            else _Taught(said, "approved", approved_by=_who(exchange))
+        )
     wanted = expected_calls(exchange)
     if wanted is None:
         return "failed, and no right answer is known"
     right = [ToolRequest(name=n, arguments=json.dumps(a, ensure_ascii=False)) for n, a in wanted]
     text = "" if right else exchange.expected or ""
-    return _Taught(_message(text, right), "correction", rejected=said if said != _message(text, right) else None, approved_by=_who(exchange))
+    return _Taught(
+        _message(text, right),
+        "correction",
+        rejected=said if said != _message(text, right) else None,
+        approved_by=_who(exchange),
+    )
 
 
 def _message(text: str, calls: Sequence[ToolRequest]) -> dict[str, Any]:
     found: dict[str, Any] = {"role": "assistant", "content": text}
     if calls:
         found["tool_calls"] = [
-            {"id": c.id or f"call_{n}", "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+            {
+                "id": c.id or f"call_{n}",
+                "type": "function",
+                "function": {"name": c.name, "arguments": c.arguments},
+            }
             for n, c in enumerate(calls)
         ]
     return found
@@ -208,7 +244,7 @@ def _example(
     tries: list[tuple[Sequence[Passage] | None, _Taught]] = []
     if bot.setup.searched is not None and not exchange.tools:
         held = _right(exchange, bot)
-        others = [p for p in _sample(pool, chance) if p.text not in {h.text for h in held}][:_OTHERS]
+        others = [p for p in _sample(pool, chance) if _is_about_other(p, exchange, held)][:_OTHERS]
         if kind == "none" and others and held and declined["content"]:
             tries.append((others, _Taught(declined, "written")))
         if kind == "among others" and held and others:
@@ -226,7 +262,9 @@ def _example(
     return _NEW_FACTS
 
 
-def _served(exchange: Exchange, bot: Bot, passages: Sequence[Passage] | None) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
+def _served(
+    exchange: Exchange, bot: Bot, passages: Sequence[Passage] | None
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
     """Return the messages that the bot would be sent, and the passages in them."""
     request, setup = request_of(exchange), bot.setup
     last = request.messages[-1] if request.messages else {}
@@ -236,14 +274,20 @@ def _served(exchange: Exchange, bot: Bot, passages: Sequence[Passage] | None) ->
         hits = Served(passages).search(request.question)
     else:
         asker = Filter(tenant=exchange.tenant)
-        hits = tuple(setup.searched.search(query_of(request.messages), k=setup.release.retrieving.k, filter=asker))
+        hits = tuple(
+            setup.searched.search(query_of(request.messages), k=setup.release.retrieving.k, filter=asker)
+        )
     return compose(setup.prompt, request.messages, labels(hits)), tuple(h.text for h in hits)
 
 
 def _right(exchange: Exchange, bot: Bot) -> list[Passage]:
     """Passages that hold the answer: those that were served and do, or those known to."""
     stated = facts(exchange.expected or exchange.reply.content)
-    served = [p for p in exchange.passages or () if len(stated) and not len(missing(stated, [p.text, exchange.question]))]
+    served = [
+        p
+        for p in exchange.passages or ()
+        if len(stated) and not len(missing(stated, [p.text, exchange.question]))
+    ]
     return served[:1] or [Passage(text=t) for t in bot.oracle.get(exchange.id, ())][:1]
 
 
@@ -259,6 +303,13 @@ def _sample(pool: Sequence[Passage], chance: random.Random) -> list[Passage]:
     return chance.sample(list(pool), k=min(len(pool), 4 * _OTHERS)) if pool else []
 
 
+def _is_about_other(passage: Passage, exchange: Exchange, held: Sequence[Passage]) -> bool:
+    """Whether a passage can stand beside the right one, or for none: neither the right one nor about the same thing."""
+    asked = frozenset(terms(exchange.question))
+    shared = len(asked & frozenset(terms(passage.text))) / max(1, len(asked))
+    return shared < _SAME_THING and all(passage.text != h.text for h in held)
+
+
 def _new_facts(message: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], bot: Bot) -> bool:
     """Whether a reply states figures, codes or addresses that stand nowhere in what the model reads, nor in the contract."""
     text = text_of(message)
@@ -269,7 +320,9 @@ def _new_facts(message: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
     return bool(lost.numbers or lost.codes or lost.urls)
 
 
-def _made(exchange: Exchange, reply: _Taught, messages: tuple[Mapping[str, Any], ...], texts: tuple[str, ...]) -> Example:
+def _made(
+    exchange: Exchange, reply: _Taught, messages: tuple[Mapping[str, Any], ...], texts: tuple[str, ...]
+) -> Example:
     # Earlier turns are read and not learnt: they were never looked at.
     before = tuple({**m, "weight": 0} if m.get("role") == "assistant" else m for m in messages)
     return Example(
@@ -284,18 +337,19 @@ def _made(exchange: Exchange, reply: _Taught, messages: tuple[Mapping[str, Any],
 
 def _once(examples: Sequence[Example]) -> list[Example]:
     """Return examples without those that nearly repeat an earlier one: same request, same reply."""
-    alike = first_like([f"{e.request}\n{text_of(e.target)}{e.target.get('tool_calls', '')}" for e in examples])
-    exact = {}
-    for example in examples:
-        exact.setdefault((example.request, text_of(example.target), str(example.target.get("tool_calls"))), example)
-    unique = {id(e) for e in exact.values()}
+    alike = first_like(
+        [f"{e.request}\n{text_of(e.target)}{e.target.get('tool_calls', '')}" for e in examples]
+    )
+    said: set[tuple[str, str, str]] = set()
     # A near-repetition differs by a name or a number; of those, a handful shows the form and more teaches nothing new.
-    seen: Counter[int] = Counter()
+    near: Counter[int] = Counter()
     kept = []
     for example, first in zip(examples, alike, strict=True):
-        seen[first] += 1
-        if id(example) in unique and seen[first] <= _MOST_ALIKE:
+        own = (example.request, text_of(example.target), str(example.target.get("tool_calls")))
+        near[first] += own not in said
+        if own not in said and near[first] <= _MOST_ALIKE:
             kept.append(example)
+        said.add(own)
     return kept
 
 
@@ -305,7 +359,9 @@ _MOST_ALIKE = 12
 def _masked(example: Example) -> Example:
     """Mask personal data, but what the bot's own prompt and pages say, such as the address people are to write to."""
     own = " ".join([*(text_of(m) for m in example.messages if m.get("role") == "system"), *example.passages])
-    messages = tuple({**m, "content": _mask(text_of(m), own)} if m.get("content") else m for m in example.messages)
+    messages = tuple(
+        {**m, "content": _mask(text_of(m), own)} if m.get("content") else m for m in example.messages
+    )
     rejected = example.rejected
     if rejected is not None and rejected.get("content"):
         rejected = {**rejected, "content": _mask(text_of(rejected), own)}

@@ -35,7 +35,9 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     nothing = partial(Made, remedy=remedy.id, kind=remedy.kind, release=None, gaps=gaps, cost=2)
     base = _base(place, remedy)
     if base is None:
-        return nothing(what=f"{place.base.model} cannot be trained here; name a model that can under train.base")
+        return nothing(
+            what=f"{place.base.model} cannot be trained here; name a model that can under train.base"
+        )
     recipe = _recipe(place, base, gaps)
     try:
         built = _built(place, remedy)
@@ -43,7 +45,9 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         return nothing(what=str(error))
     about: dict[str, object] = {"examples": built.about(), "base": base}
     if len(built.examples) < _FEW:
-        return nothing(what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about)
+        return nothing(
+            what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
+        )
     dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
     folder = datasets.save(dataset, place.config.state / "datasets")
     report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
@@ -52,7 +56,13 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     if refused:
         return nothing(what=refused, about=about)
     try:
-        job = start(folder, recipe, state=place.config.state, cap_usd=place.config.train.cap_usd, estimate=report.estimate).wait(on_change=partial(_tell, place))
+        job = start(
+            folder,
+            recipe,
+            state=place.config.state,
+            cap_usd=place.config.train.cap_usd,
+            estimate=report.estimate,
+        ).wait(on_change=partial(_tell, place))
     except JobError as error:
         return nothing(what=f"not trained: {error}", about=about)
     about |= {"job": job.key, "metrics": dict(job.metrics)}
@@ -78,7 +88,7 @@ def _base(place: Workplace, remedy: Remedy) -> str | None:
 
 def _recipe(place: Workplace, base: str, gaps: frozenset[Gap]) -> Recipe:
     own = place.config.train
-    task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
+    task: Task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
     local = base.startswith("local:")
     return Recipe(
         base=base, task=task, objective=own.objective, weights=own.weights if local else "hosted", epochs=own.epochs, replay_share=0.0
@@ -95,7 +105,11 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
         files += list(labelled(labelled_rows(place.config.labelled), prompt.system))
     if setup is None:
         return Built(examples=tuple(files), left_out={}, knowledge=())
-    oracle = {c.id: place.workshop.sources(c.exchange) for c in cases if query_of([{"role": "user", "content": c.exchange.question}])}
+    oracle = {
+        c.id: place.workshop.sources(c.exchange)
+        for c in cases
+        if query_of([{"role": "user", "content": c.exchange.question}])
+    }
     return build(cases, Bot(setup=setup, contract=contract, oracle=oracle), files)
 
 
