@@ -36,5 +36,7 @@ def written(place: Path, *, seed: int, rank: int, size: float, base: str, layers
     writer.close()
     from router.models.gguf import sha256_of
 
-    (place / "provenance.json").write_text(json.dumps({"base_sha256": sha256_of(find(base))}), encoding="utf-8")
+    (place / "provenance.json").write_text(
+        json.dumps({"base_sha256": sha256_of(find(base))}), encoding="utf-8"
+    )
     return place.name
