@@ -16,13 +16,14 @@ PROVIDERS: dict[str, str] = {
     "openai": "router.models.langchain:openai",
     "anthropic": "router.models.langchain:anthropic",
     "bedrock": "router.models.langchain:bedrock",
-    "local": "router.models.llamacpp:LlamaCpp",
+    "local": "router.models.llamacpp:local",
+    "hf": "router.models.transformers:Transformers",
     "scripted": "router.models.scripted:Scripted",
 }
 """Provider to `module:name` of what makes its model; `openai` also reaches every OpenAI-compatible server."""
 
-_INSTALL = {"router.models.langchain": "rightfix[judge]"}
-_WITH_ADAPTERS = ("local",)
+_INSTALL = {"router.models.langchain": "rightfix[judge]", "router.models.transformers": "rightfix[train]"}
+_WITH_ADAPTERS = ("local", "hf")
 
 
 def load(reference: str, *, adapters: Path | None = None, **options: Any) -> ChatModel:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from router.models import bridge, gguf
 from router.models.llamacpp_engine import Call, Settings, shared
-from router.models.port import Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
+from router.models.port import ChatModel, Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
+
+
+def local(name: str, **options: Any) -> ChatModel:
+    """Return the model of a name with the engine that can run it: llama.cpp a GGUF file, Transformers a folder or a hub's model."""
+    base, _ = gguf.split(name)
+    if gguf.folder_of(base) is not None or (gguf.is_on_hub(base) and not base.endswith(".gguf")):
+        made: ChatModel = import_module("router.models").load(f"hf:{name}", **options)
+        return made
+    return LlamaCpp(name, **options)
 
 
 class LlamaCpp:
