@@ -149,6 +149,7 @@ class ServeSettings(_Strict):
     read_s: float = Field(default=10, gt=0)
     grace_s: float = Field(default=30, gt=0)
     origins: tuple[str, ...] = ()
+    title: str | None = "Chat"
     traces: Literal["full", "masked", "none"] = "full"
     keep: int | None = Field(default=None, ge=1)
 

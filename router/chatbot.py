@@ -16,13 +16,17 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
+from weakref import WeakValueDictionary
 
-from rag.index import Index
+from rag.documents import Document
+from rag.index import Index, IndexMissing
+from rag.snapshot import Snapshot
+from rag.versions import UnknownVersion
 from router import models
 from router.bot import Bot
 from router.live import Choice, Live, NothingLive
@@ -86,6 +90,8 @@ class Chatbot:
         self.outcomes = Outcomes(folder)
         self._bots: OrderedDict[str, Bot] = OrderedDict()
         self._most = open_bots
+        # Those that a bot holds open; nothing is held here.
+        self._snapshots: WeakValueDictionary[str, Snapshot] = WeakValueDictionary()
         self._guard = threading.Lock()
         self._aside: set[asyncio.Task[None]] = set()
 
@@ -193,6 +199,20 @@ class Chatbot:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def document(self, index: str, id: str) -> Document | None:
+        """Return a document as a version of the index holds it; None if the version or the document is gone.
+
+        Whether an asker may see it is not looked at.
+        """
+        known = self._snapshots.get(index)
+        if known is not None:
+            return known.document(id)
+        try:
+            with closing(self._index.at(index)) as snapshot:
+                return snapshot.document(id)
+        except (UnknownVersion, IndexMissing):
+            return None
+
     @property
     def lost_traces(self) -> int:
         """Traces that could not be written so far."""
@@ -254,6 +274,8 @@ class Chatbot:
     def _opened(self, id: str) -> Bot:
         release = self._releases.get(id)
         snapshot = self._index.at(release.index) if release.index else None
+        if snapshot is not None:
+            self._snapshots[snapshot.id] = snapshot
         return Bot(release, self._prompts.get(release.prompt), self._load(release.model), snapshot)
 
     def _done(self, request: Request, choice: Choice, bot: Bot, reply: Reply) -> Reply:

@@ -16,6 +16,7 @@ from advisor.cli.release import common, loaded
 from advisor.config import Config
 from advisor.logs.files import InputError
 from router.chatbot import Chatbot
+from router.server.hosts import is_own
 from router.server.keys import Key, Keys, KeysDamaged
 from router.server.seal import Seal
 from router.server.settings import Settings
@@ -116,7 +117,7 @@ def _serve(args: argparse.Namespace, config: Config) -> int:
         raise InputError(f"cannot listen on {host}:{port} ({error.strerror or error})") from error
     with told(), listener, Chatbot(config.state, index=config.index.folder, unknown=how.unknown, tracing=tracing_of(config)) as bot:  # fmt: skip
         parts: Parts = app.Parts(
-            chatbot=bot, keys=keys, own=serving.is_own(host), seal=Seal(config.state), settings=settings, figures=figures.Figures()
+            chatbot=bot, keys=keys, own=is_own(host), seal=Seal(config.state), settings=settings, figures=figures.Figures()
         )  # fmt: skip
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         shown = json.dumps({"address": address}) if args.json else f"serving on {address}"
@@ -129,7 +130,7 @@ def settings_of(config: Config) -> Settings:
     how = config.serve
     return Settings(
         at_once=how.at_once, tenant_at_once=how.tenant_at_once, per_minute=how.per_minute, body_bytes=how.body_bytes,
-        timeout_s=how.timeout_s, read_s=how.read_s, grace_s=how.grace_s, origins=how.origins,
+        timeout_s=how.timeout_s, read_s=how.read_s, grace_s=how.grace_s, origins=how.origins, title=how.title,
     )  # fmt: skip
 
 
