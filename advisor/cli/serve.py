@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from router.server.seal import Seal
 from router.server.settings import Settings
 from router.spans import as_they_are, masked
 from router.traces import Tracing
+from router.watching import Watch
 
 if TYPE_CHECKING:
     from router.server.app import Parts
@@ -116,8 +118,13 @@ def _serve(args: argparse.Namespace, config: Config) -> int:
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port} ({error.strerror or error})") from error
     with told(), listener, Chatbot(config.state, index=config.index.folder, unknown=how.unknown, tracing=tracing_of(config)) as bot:  # fmt: skip
+        counted = figures.Figures()
+        watch = Watch(
+            bot.pointer, bot.outcomes, promote=how.watch == "promote", told=lambda looked: counted.ended(looked.seen.verdict)
+        )  # fmt: skip
+        background = (partial(watch.run, how.watch_every_s),) if how.watch != "off" else ()
         parts: Parts = app.Parts(
-            chatbot=bot, keys=keys, own=is_own(host), seal=Seal(config.state), settings=settings, figures=figures.Figures()
+            background=background, chatbot=bot, keys=keys, own=is_own(host), seal=Seal(config.state), settings=settings, figures=counted
         )  # fmt: skip
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         shown = json.dumps({"address": address}) if args.json else f"serving on {address}"
