@@ -164,6 +164,8 @@ class ServeSettings(_Strict):
     title: str | None = "Chat"
     traces: Literal["full", "masked", "none"] = "full"
     keep: int | None = Field(default=None, ge=1)
+    watch: Literal["off", "return", "promote"] = "return"
+    watch_every_s: float = Field(default=5, gt=0)
 
 
 class ReportSettings(_Strict):

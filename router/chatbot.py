@@ -24,8 +24,10 @@ from typing import Any, Literal, TypedDict, Unpack
 from weakref import WeakValueDictionary
 
 from rag.documents import Document
+from rag.embedders.port import EmbedderFailed
 from rag.index import Index, IndexMissing
 from rag.snapshot import Snapshot
+from rag.stores.port import StoreFailed
 from rag.versions import UnknownVersion
 from router import models
 from router.bot import Bot
@@ -33,7 +35,7 @@ from router.live import Choice, Live, NothingLive
 from router.models.port import ChatModel, ModelError
 from router.outcomes import Outcomes
 from router.portal import PORTAL
-from router.prompts import Prompts
+from router.prompts import Prompt, Prompts
 from router.releases import Releases
 from router.replies import Piece, Reply, Request
 from router.spans import feedback_line, reply_lines
@@ -60,8 +62,8 @@ class Asked(TypedDict, total=False):
     id: str
 
 
-class UnknownReply(LookupError):
-    """Feedback on a reply that this chatbot never gave."""
+_FAULTS = (ModelError, EmbedderFailed, StoreFailed, LookupError, OSError)
+"""What a release may fail of."""
 
 
 class Chatbot:
@@ -123,28 +125,35 @@ class Chatbot:
 
     async def areply(self, messages: Messages, **asked: Unpack[Asked]) -> Reply:
         """Answer a conversation; see `reply`."""
-        request, choice, bot = await self._begun(messages, asked)
-        try:
-            reply = await bot.areply(request)
-        except ModelError as error:
-            self._failed(request, choice, bot, error)
-            raise
-        return self._done(request, choice, bot, reply)
+        request = _request(messages, asked)
+        for choice in self._choices(request):
+            try:
+                bot = await self._bot(choice.release)
+                reply = await bot.areply(request)
+            except _FAULTS as error:
+                self._failed(request, choice, error)
+                if choice.arm != "canary":
+                    raise
+                continue
+            return self._done(request, choice, bot, reply)
+        raise AssertionError("what is live answers or raises")
 
     async def astream(self, messages: Messages, **asked: Unpack[Asked]) -> AsyncGenerator[Piece, None]:
         """Answer piece by piece; see `stream`. Closing it early ends the model's work."""
-        request, choice, bot = await self._begun(messages, asked)
-        try:
-            async with aclosing(bot.astream(request)) as pieces:
-                async for piece in pieces:
-                    yield (
-                        piece
-                        if piece.reply is None
-                        else Piece(reply=self._done(request, choice, bot, piece.reply))
-                    )
-        except ModelError as error:
-            self._failed(request, choice, bot, error)
-            raise
+        request, shown = _request(messages, asked), False
+        for choice in self._choices(request):
+            try:
+                bot = await self._bot(choice.release)
+                async with aclosing(bot.astream(request)) as pieces:
+                    async for piece in pieces:
+                        shown = True
+                        done = None if piece.reply is None else self._done(request, choice, bot, piece.reply)
+                        yield piece if done is None else Piece(reply=done)
+                return
+            except _FAULTS as error:
+                self._failed(request, choice, error)
+                if choice.arm != "canary" or shown:
+                    raise
 
     def feedback(
         self, reply_id: str, *, thumb: Thumb | None = None, comment: str = "", correction: str | None = None
@@ -250,12 +259,14 @@ class Chatbot:
 
     # Parts of it
 
-    async def _begun(self, messages: Messages, asked: Asked) -> tuple[Request, Choice, Bot]:
-        request = _request(messages, asked)
+    def _choices(self, request: Request) -> Iterator[Choice]:
+        """Yield what answers; behind a canary what is live, since nobody is to lose an answer to a trial."""
         choice = self.pointer.choose(
             tenant=request.tenant, task=request.task, conversation=request.conversation, release=request.release
         )  # fmt: skip
-        return request, choice, await self._bot(choice.release)
+        yield choice
+        if choice.arm == "canary":
+            yield replace(choice, release=self.pointer.routes()[choice.route].release, arm="live")
 
     async def _bot(self, release: str) -> Bot:
         with self._guard:
@@ -304,17 +315,22 @@ class Chatbot:
                 lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown)
             )
 
-    def _failed(self, request: Request, choice: Choice, bot: Bot, error: ModelError) -> None:
-        if self._traces is None:
-            return
+    def _failed(self, request: Request, choice: Choice, error: Exception) -> None:
+        with self._guard:
+            bot = self._bots.get(choice.release)
         reply = Reply(
-            id=request.id or f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model, release=choice.release, prompt=bot.release.prompt,
-            route=choice.route, arm=choice.arm, time=time.time(),
+            id=request.id or f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model if bot else "", release=choice.release,
+            prompt=bot.release.prompt if bot else "", route=choice.route, arm=choice.arm, time=time.time(),
         )  # fmt: skip
-        how, prompt, told = self._tracing, bot.prompt, str(error)
-        self._traces.write(
-            lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown, error=told)
-        )
+        if choice.arm == "canary":
+            # What is live answers under that id.
+            reply = replace(reply, id=f"reply-{uuid.uuid4().hex[:24]}")
+        self.outcomes.add(reply, conversation=request.conversation, failed=True)
+        if self._traces is not None:
+            how, prompt, told = self._tracing, bot.prompt if bot else Prompt.of(""), str(error)
+            self._traces.write(
+                lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown, error=told)
+            )
 
 
 def _request(messages: Messages, asked: Asked) -> Request:
