@@ -116,6 +116,10 @@ class Snapshot:
         """Yield every document, by id."""
         return self._table.documents()
 
+    def document(self, id: str) -> Document | None:
+        """Return a document; None if there is none of that id. Whether an asker may see it is not looked at."""
+        return self._table.document(id)
+
     def search(
         self,
         query: str,

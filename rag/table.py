@@ -149,6 +149,11 @@ class Table:
         for about, text in self._all("SELECT about, text FROM documents ORDER BY id"):
             yield replace(from_json(about), text=text)
 
+    def document(self, id: str) -> Document | None:
+        """Return a document; None if there is none of that id."""
+        rows = self._all("SELECT about, text FROM documents WHERE id = ?", (id,))
+        return replace(from_json(rows[0][0]), text=rows[0][1]) if rows else None
+
     def chunks(self) -> tuple[list[str], list[str]]:
         """Return ids and classes of all chunks, in the order of their rows."""
         rows = self._all("SELECT id, class FROM chunks ORDER BY row")

@@ -96,6 +96,12 @@ class Choice:
     shadow: str | None = None
 
 
+def whose(route: str) -> tuple[str | None, str | None]:
+    """Return tenant and task of a route by its name; None where it is for all."""
+    tenant, _, task = route.partition("/")
+    return (None if tenant == ANYBODY else tenant), task or None
+
+
 def route_name(tenant: str | None, task: str | None) -> str:
     """Return the name of a route: `*`, `acme`, `acme/tickets`, `*/tickets`."""
     return (tenant or ANYBODY) + (f"/{task}" if task else "")
@@ -193,11 +199,13 @@ class Live:
     # Changing
 
     def promote(
-        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = ""
-    ) -> Route:
-        """Make a release live; a canary or shadow of the route ends."""
+        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = "", tried: bool = False
+    ) -> Route:  # fmt: skip
+        """Make a release live; a canary or shadow of the route ends. With `tried`, only if it is the canary still."""
 
         def change(route: Route | None) -> Route:
+            if tried and (route is None or route.canary != release):
+                return _there(route)
             if route is None:
                 return Route(release=release)
             before = (route.release, *route.previous) if route.release != release else route.previous
@@ -276,7 +284,10 @@ class Live:
     ) -> Route:
         with self._writing():
             routes = dict(self.routes())
-            route = change(routes.get(name))
+            before = routes.get(name)
+            route = change(before)
+            if route == before:
+                return route
             what, release, why = told
             done = Change(at=time.time(), what=what, release=release or route.release, why=why)
             route = replace(route, changes=(done, *route.changes)[:_REMEMBERED])

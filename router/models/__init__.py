@@ -18,6 +18,7 @@ PROVIDERS: dict[str, str] = {
     "bedrock": "router.models.langchain:bedrock",
     "local": "router.models.llamacpp:local",
     "hf": "router.models.transformers:Transformers",
+    "head": "router.models.head:Head",
     "scripted": "router.models.scripted:Scripted",
 }
 """Provider to `module:name` of what makes its model; `openai` also reaches every OpenAI-compatible server."""
