@@ -85,7 +85,9 @@ def test_a_tuned_model_goes_live_if_the_gate_lets_it(place, capsys):
     assert not made.held_out and made.train
     teaching = {e.group for e in (*made.train, *made.validation)}
     assert all(int(g[:8], 16) % 2 == 0 for g in teaching), "what judges has taught"
-    for example in made.train:
+    replay = [e for e in made.train if e.origin in ("generic", "replay")]
+    assert len(replay) == round(0.25 * (len(made.train) - len(replay)))
+    for example in [e for e in made.train if e not in replay]:
         assert text_of(example.target).endswith(CTA)
         assert example.messages[0]["content"] == "You help customers of a shop."
         assert example.messages[-2]["content"].endswith(
