@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from finetune.doubles.course import Course
 from finetune.doubles.openai_files import judge, tokens_of
 from finetune.doubles.openai_requests import check, multipart, page
 from finetune.doubles.server import Answered, Double, Request, Route
@@ -32,25 +33,6 @@ TRAIN_USD: Mapping[str, float] = {
 """US dollars for a million training tokens."""
 _DEFAULT_EPOCHS = 3
 _LARGEST = 512 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How a job goes that is not ended by its own file.
-
-    Attributes:
-        stuck_at: A status it never leaves; empty for none.
-        fails: Code and message with which it fails while running; empty for none.
-        word: A status of the provider's that nobody knows, told while it runs.
-        blocked: Whether checks after the training block the tuned model: an event of a type that no SDK knows.
-        cancel_race: Whether it succeeds in the moment in which it is cancelled.
-    """
-
-    stuck_at: str = ""
-    fails: tuple[str, str] | None = None
-    word: str = ""
-    blocked: bool = False
-    cancel_race: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

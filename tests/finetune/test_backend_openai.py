@@ -10,8 +10,9 @@ from planted_datasets import good, made, pairs
 from finetune import datasets
 from finetune.backends.port import JobRefused, JobUnavailable, JobUncertain
 from finetune.datasets import Dataset
+from finetune.doubles.course import Course
 from finetune.doubles.faults import cut, lost, malformed, refused, slow, status
-from finetune.doubles.openai import Course, OpenAIDouble
+from finetune.doubles.openai import OpenAIDouble
 from finetune.jobs import Estimate, Jobs
 from finetune.ordering import AsyncOrdering, Ordering, Preflight
 from finetune.preflight import Terms

@@ -7,8 +7,9 @@ import pytest
 from advisor.cli import main
 from finetune import datasets
 from finetune.datasets import split
+from finetune.doubles.course import Course
 from finetune.doubles.faults import status
-from finetune.doubles.openai import Course, OpenAIDouble
+from finetune.doubles.openai import OpenAIDouble
 from finetune.examples import Example
 from finetune.jobs import Estimate
 from finetune.ordering import Ordering
