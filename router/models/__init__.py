@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROVIDERS: dict[str, str] = {
     "openai": "router.models.langchain:openai",
+    "azure": "router.models.langchain:azure",
     "anthropic": "router.models.langchain:anthropic",
     "bedrock": "router.models.langchain:bedrock",
     "local": "router.models.llamacpp:local",
