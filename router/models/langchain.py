@@ -49,9 +49,30 @@ def anthropic(name: str, **options: Any) -> LangChainModel:
     return LangChainModel(_start(name, "anthropic", given), schema_by="tool")
 
 
+def azure(name: str, **options: Any) -> LangChainModel:
+    """Return a deployment at Azure by its name; `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY`, `OPENAI_API_VERSION` say where."""
+    given = {"timeout": _TIMEOUT_S, "max_retries": _RETRIES, "stream_usage": True} | options
+    return LangChainModel(_start(name, "azure_openai", given))
+
+
+def mantle(name: str, *, base_url: str | None = None, **options: Any) -> LangChainModel:
+    """Return a model at Bedrock's endpoint that speaks OpenAI's API; `AWS_BEARER_TOKEN_BEDROCK` is the key."""
+    region = os.environ.get("AWS_REGION", "us-west-2")
+    options.setdefault("api_key", os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+    return openai(name, base_url=base_url or f"https://bedrock-mantle.{region}.api.aws/v1", **options)
+
+
 def bedrock(name: str, **options: Any) -> LangChainModel:
-    """Return a model on Amazon Bedrock, by its Converse interface."""
-    return LangChainModel(_start(name, "bedrock_converse", options), schema_by="tool")
+    """Return a model on Amazon Bedrock, by its Converse interface.
+
+    Args:
+        name: Its id, or the ARN of a deployment with `#` and the id of its base behind, since an ARN does not tell whose
+            model it is, and what can be asked of it depends on that.
+        options: Further ones of the client.
+    """
+    arn, _, base = name.partition("#")
+    told = {"provider": base.partition(".")[0], "base_model": base} if base else {}
+    return LangChainModel(_start(arn, "bedrock_converse", told | options), schema_by="tool")
 
 
 class LangChainModel:
