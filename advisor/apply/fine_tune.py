@@ -11,10 +11,12 @@ from advisor.apply.examples import Bot, Built, build, labelled
 from advisor.apply.releasing import contract_for
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
+from advisor.gate.tuning import parity
 from advisor.inputs import labelled as labelled_rows
 from advisor.plan import Remedy
 from advisor.remedies.training import LEAST_EXAMPLES
 from finetune import datasets
+from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.jobs import Job
 from finetune.preflight import Report, Terms, check
@@ -68,6 +70,9 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     about |= {"job": job.key, "metrics": dict(job.metrics)}
     if job.model is None:
         return nothing(what=f"training {job.state}: {job.message}", about=about)
+    lost = _lost(place, job, about)
+    if lost:
+        return nothing(what=lost, about=about)
     return Made(
         remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=job.model)), gaps=gaps,
         what=_what(built, recipe, job, gaps), cost=2, about=about,
@@ -120,6 +125,21 @@ def _refused(place: Workplace, recipe: Recipe, report: Report) -> str:
     if usd > 0 and not place.agreed(f"training {recipe.base}", usd):
         return f"not agreed: training {recipe.base} may cost up to ${usd:.2f}"
     return ""
+
+
+def _lost(place: Workplace, job: Job, about: dict[str, object]) -> str:
+    """Why what would be served is not what was trained; empty if it is, or if that cannot be told."""
+    base, _, id = str(job.model).partition("+")
+    adapters = Adapters(place.config.state / "adapters")
+    try:
+        probes = adapters.probes(id) if id else []
+    except AdapterMissing:
+        return ""
+    if not probes:
+        return ""
+    seen = parity(place.load(str(job.model)), place.load(base), probes)
+    about["parity"] = str(seen)
+    return "" if seen.held else f"what is served is not what was trained: {seen}"
 
 
 def _why_few(built: Built) -> str:
