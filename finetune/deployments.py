@@ -44,10 +44,8 @@ class Deployment:
 
     @property
     def reference(self) -> str:
-        """`provider:name` for `advise release make --model`: the address, and behind `#` the base, which it does not tell."""
-        parts = self.model.split("/")
-        base = ":".join(parts[1].split(":")[:2]) if len(parts) > 1 else ""
-        return f"bedrock:{self.arn}#{base}" if base else f"bedrock:{self.arn}"
+        """`provider:name` for `advise release make --model`."""
+        return f"bedrock:{self.arn}"
 
     @property
     def idle(self) -> str:

@@ -82,6 +82,7 @@ class Snapshot:
         self._closed = True
         self._lease = Lease(folder / "lease")
         self.manifest = manifest.read(folder / "manifest.json")
+        self._id = self.manifest.id
         self.embedder = embedder
         self._asked = asked
         self._reranker = reranker
@@ -107,7 +108,7 @@ class Snapshot:
     @property
     def id(self) -> str:
         """Id of the version."""
-        return self.manifest.id
+        return self._id
 
     def __len__(self) -> int:
         return len(self._ids)

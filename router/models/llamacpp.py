@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,8 +76,9 @@ class LlamaCpp:
     async def astream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta, None]:
         """Give the same piece by piece; see `ChatModel`."""
         call, body = Call(), _body(messages, **options)
-        async for delta in bridge.astream(lambda: self._deltas(call, body), call.stop):
-            yield delta
+        async with aclosing(bridge.on_a_thread(lambda: self._deltas(call, body), call.stop)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     def _deltas(self, call: Call, body: dict[str, Any]) -> Iterator[Delta]:
         prompt = json.dumps(body["messages"], ensure_ascii=False)

@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -86,8 +86,9 @@ class Transformers:
         def stop() -> None:
             asked.stopped = True
 
-        async for delta in bridge.astream(lambda: self._engine.deltas(asked), stop):
-            yield delta
+        async with aclosing(bridge.on_a_thread(lambda: self._engine.deltas(asked), stop)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     def _asked(
         self,

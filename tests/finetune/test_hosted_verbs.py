@@ -152,7 +152,11 @@ def test_a_model_is_deployed_listed_and_undeployed(capsys, place, monkeypatch):
         key = out.split()[1].rstrip(":")
         for _ in range(2):
             code, out, err = advise(capsys, "jobs", "--deploy", key)
-            assert code == 0 and "$1.95 a month while nobody asks" in out and "#amazon.nova-micro-v1:0" in out
+            assert (
+                code == 0
+                and "$1.95 a month while nobody asks" in out
+                and "bedrock:arn:aws:bedrock:us-east-1" in out
+            )
         assert len(double.serving.deployments) == 1
         name = out.split()[0]
         code, out, _ = advise(capsys, "jobs", "--deployments", "--json")

@@ -4,6 +4,7 @@ import gzip
 import json
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -33,7 +34,8 @@ def collecting():
             if status == 429:
                 self.send_header("Retry-After", "0")
             self.end_headers()
-            self.wfile.write(json.dumps(said).encode())
+            with suppress(BrokenPipeError):
+                self.wfile.write(json.dumps(said).encode())
 
         def log_message(self, *args):
             pass
