@@ -135,6 +135,24 @@ class RunSettings(_Strict):
     fail_on: tuple[str, ...] = ()
 
 
+class ServeSettings(_Strict):
+    """What is live, over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    unknown: Literal["default", "refuse"] = "default"
+    at_once: int = Field(default=64, ge=1)
+    tenant_at_once: int = Field(default=48, ge=1)
+    per_minute: int | None = Field(default=600, ge=1)
+    body_bytes: int = Field(default=2**20, ge=1024)
+    timeout_s: float = Field(default=120, gt=0)
+    read_s: float = Field(default=10, gt=0)
+    grace_s: float = Field(default=30, gt=0)
+    origins: tuple[str, ...] = ()
+    traces: Literal["full", "masked", "none"] = "full"
+    keep: int | None = Field(default=None, ge=1)
+
+
 class ReportSettings(_Strict):
     """What the report shows."""
 
@@ -179,6 +197,7 @@ class Config(_Strict):
     improve: ImproveSettings = ImproveSettings()
     gate: GateSettings = GateSettings()
     run: RunSettings = RunSettings()
+    serve: ServeSettings = ServeSettings()
     report: ReportSettings = ReportSettings()
 
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from rag.index import Index
 from router import models
 from router.bot import Bot
-from router.live import Choice, Live
+from router.live import Choice, Live, NothingLive
 from router.models.port import ChatModel, ModelError
 from router.outcomes import Outcomes
 from router.portal import PORTAL
@@ -51,6 +51,9 @@ class Asked(TypedDict, total=False):
     access: frozenset[str]
     max_tokens: int | None
     temperature: float | None
+    stop: tuple[str, ...]
+    release: str | None
+    id: str
 
 
 class UnknownReply(LookupError):
@@ -103,6 +106,7 @@ class Chatbot:
         Raises:
             NothingLive: No release is live for the tenant.
             UnknownTenant: No route names the tenant, and such are refused.
+            UnknownRelease: A release was asked for that no route of the tenant names.
             ModelError: The model gave no answer.
         """
         return PORTAL.call(self.areply(messages, **asked))
@@ -170,6 +174,7 @@ class Chatbot:
             )
         if thumb is not None:
             self.outcomes.rate(reply_id, 1 if thumb == "up" else -1)
+            self.outcomes.flush()
 
     def as_runnable(self, **asked: Unpack[Asked]) -> Any:
         """Return the chatbot as a LangChain Runnable from messages (or a text) to an AI message; needs langchain-core."""
@@ -188,6 +193,30 @@ class Chatbot:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    @property
+    def lost_traces(self) -> int:
+        """Traces that could not be written so far."""
+        return self._traces.lost if self._traces is not None else 0
+
+    async def warm(self) -> None:
+        """Open what is live, what is tried and what would be taken back to, so that no request waits for that.
+
+        Raises:
+            NothingLive: Nothing is live, or the pointer is damaged.
+            ModelError: A model cannot be loaded.
+            LookupError: A release, prompt or index version is not there.
+        """
+        routes = self.pointer.routes().values()
+        if not routes:
+            raise NothingLive("nothing is live yet; promote a release with `advise release promote`")
+        wanted = (
+            [r.release for r in routes]
+            + [r.canary for r in routes]
+            + [p for r in routes for p in r.previous[:1]]
+        )
+        for release in list(dict.fromkeys(w for w in wanted if w is not None))[: self._most]:
+            await self._bot(release)
+
     async def settled(self) -> None:
         """Return when all shadow replies are done."""
         while self._aside:
@@ -204,8 +233,8 @@ class Chatbot:
     async def _begun(self, messages: Messages, asked: Asked) -> tuple[Request, Choice, Bot]:
         request = _request(messages, asked)
         choice = self.pointer.choose(
-            tenant=request.tenant, task=request.task, conversation=request.conversation
-        )
+            tenant=request.tenant, task=request.task, conversation=request.conversation, release=request.release
+        )  # fmt: skip
         return request, choice, await self._bot(choice.release)
 
     async def _bot(self, release: str) -> Bot:
@@ -239,7 +268,8 @@ class Chatbot:
     async def _shadowed(self, request: Request, choice: Choice, release: str) -> None:
         try:
             bot = await self._bot(release)
-            reply = await bot.areply(request)
+            # What was shown has the id that was asked for; what is not shown needs one of its own.
+            reply = await bot.areply(replace(request, id=""))
         except (ModelError, LookupError):
             return  # nobody sees a shadow, so nobody is told of its faults
         self._noted(request, bot, replace(reply, route=choice.route, arm="shadow"))
@@ -256,7 +286,7 @@ class Chatbot:
         if self._traces is None:
             return
         reply = Reply(
-            id=f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model, release=choice.release, prompt=bot.release.prompt,
+            id=request.id or f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model, release=choice.release, prompt=bot.release.prompt,
             route=choice.route, arm=choice.arm, time=time.time(),
         )  # fmt: skip
         how, prompt, told = self._tracing, bot.prompt, str(error)
@@ -268,7 +298,11 @@ class Chatbot:
 def _request(messages: Messages, asked: Asked) -> Request:
     given: dict[str, Any] = dict(asked)
     request = Request(**{**given, "messages": tuple(messages), "tools": tuple(given.get("tools") or ())})
-    return request if request.conversation else replace(request, conversation=_conversation(request))
+    return (
+        request
+        if request.conversation
+        else replace(request, conversation=_conversation(request), untold=True)
+    )
 
 
 def _conversation(request: Request) -> str:

@@ -35,6 +35,10 @@ class UnknownTenant(LookupError):
     """A customer that no route names, where such are refused."""
 
 
+class UnknownRelease(LookupError):
+    """A release that the customer's route does not name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that was done to a route.
@@ -82,13 +86,13 @@ class Choice:
     Attributes:
         route: Name of the route that was followed, for instance `acme` or `*`.
         release: Id of the release.
-        arm: `live` or `canary`.
+        arm: `live`, `canary`, or `pinned` where the request itself named the release.
         shadow: Id of a release that is to answer too, unseen.
     """
 
     route: str
     release: str
-    arm: Literal["live", "canary"] = "live"
+    arm: Literal["live", "canary", "pinned"] = "live"
     shadow: str | None = None
 
 
@@ -131,32 +135,60 @@ class Live:
                 self._routes, self._stamp = _read(self._file), stamp
             return self._routes
 
-    def choose(self, *, tenant: str | None = None, task: str | None = None, conversation: str = "") -> Choice:
+    def choose(
+        self, *, tenant: str | None = None, task: str | None = None, conversation: str = "", release: str | None = None
+    ) -> Choice:  # fmt: skip
         """Return what answers a request; the same conversation gets the same answer as long as the route stays.
 
         Args:
             tenant: Who asks.
             task: What for, if routes tell tasks apart.
             conversation: Id of the conversation.
+            release: Id of the release that is to answer; only one that a route of the tenant names, now or before.
 
         Raises:
             UnknownTenant: No route names the tenant, and such are refused.
+            UnknownRelease: No route of the tenant names the release.
             NothingLive: Nothing is live for it.
         """
+        if release is not None:
+            return self._pinned(release, tenant)
+        name, route = self._route(tenant, task)
+        takes = route.canary is not None and _place(route.canary, conversation) < route.share
+        chosen = route.canary if takes and route.canary is not None else route.release
+        return Choice(route=name, release=chosen, arm="canary" if takes else "live", shadow=route.shadow)
+
+    def reach(self, tenant: str | None = None) -> Mapping[str, Route]:
+        """Return the routes that may answer a tenant, by name: its own, and those for anybody if such are not refused.
+
+        Raises:
+            UnknownTenant: No route names the tenant, and such are refused.
+        """
         routes = self.routes()
+        self._admitted(tenant, routes)
+        return {n: r for n, r in routes.items() if n.partition("/")[0] in (tenant, ANYBODY)}
+
+    def _pinned(self, release: str, tenant: str | None) -> Choice:
+        for name, route in self.reach(tenant).items():
+            if release in (route.release, route.canary, *route.previous):
+                return Choice(route=name, release=release, arm="pinned")
+        raise UnknownRelease(f"there is no model {release!r} here")
+
+    def _admitted(self, tenant: str | None, routes: Mapping[str, Route]) -> None:
         own = {name.partition("/")[0] for name in routes}
         if tenant is not None and tenant not in own and self._unknown == "refuse":
             raise UnknownTenant(f"no route names the tenant {tenant!r}")
+
+    def _route(self, tenant: str | None, task: str | None) -> tuple[str, Route]:
+        routes = self.routes()
+        self._admitted(tenant, routes)
         names = [route_name(t, k) for t in dict.fromkeys((tenant, None)) for k in dict.fromkeys((task, None))]
         name = next((n for n in names if n in routes), None)
         if name is None:
             raise NothingLive(
                 f"nothing is live for {names[0]}; promote a release with `advise release promote`"
             )
-        route = routes[name]
-        takes = route.canary is not None and _place(route.canary, conversation) < route.share
-        release = route.canary if takes and route.canary is not None else route.release
-        return Choice(route=name, release=release, arm="canary" if takes else "live", shadow=route.shadow)
+        return name, routes[name]
 
     # Changing
 

@@ -93,11 +93,13 @@ class TraceLog:
             self.lost += 1
 
     def kept(self, line: Line) -> None:
-        """Write a line and return when it is on the disk.
+        """Write a line behind all that was handed over, and return when it is on the disk.
 
         Raises:
             OSError: It could not be written.
         """
+        # What is said of a reply is worth little without the reply.
+        self.flush()
         with self._lock:
             self._append(line())
             file = self._opened()

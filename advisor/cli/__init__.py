@@ -18,7 +18,9 @@ VERBS: dict[str, str] = {
     "index": "build, update, search, compare and roll back the index of your pages",
     "release": "bundle model, prompt, index and contract; say which bundle answers whom",
     "rollback": "let what was live before answer again, from the next request on",
+    "finetune": "train on examples, here or at a provider; list, show, cancel, export, delete",
     "chat": "talk to what is live",
+    "serve": "what is live over HTTP, in OpenAI's form; and the keys that open it",
     "check": "check a configuration file and name every fault",
     "formats": "list the log formats, field names and kinds of rules",
 }

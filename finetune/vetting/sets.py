@@ -20,7 +20,8 @@ _LEAST_FOR_SHARES = 20
 def faults(dataset: Dataset, row: Row) -> Iterator[Fault]:
     """Yield what is wrong with a dataset as a whole."""
     yield from _counts(dataset, row)
-    sound = Dataset(**{part: tuple(filter(_sound, getattr(dataset, part))) for part in PARTS})
+    train, validation, held_out = (tuple(filter(_sound, getattr(dataset, part))) for part in PARTS)
+    sound = Dataset(train=train, validation=validation, held_out=held_out)
     yield from _repeated(sound.train)
     yield from _contradicting(sound.train)
     yield from _leaks(sound)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain.chat_models import init_chat_model
@@ -12,6 +14,7 @@ from langchain_core.messages import AIMessage, convert_to_messages
 
 from router.models.port import (
     Completion,
+    Delta,
     Messages,
     ModelError,
     ModelMissing,
@@ -35,7 +38,9 @@ def openai(name: str, *, base_url: str | None = None, **options: Any) -> LangCha
         if not os.environ.get("OPENAI_API_KEY"):
             # Servers of one's own mostly want no key, but the client refuses to start without one.
             options.setdefault("api_key", "none")
-    return LangChainModel(_start(name, "openai", {"timeout": _TIMEOUT_S, "max_retries": _RETRIES} | options))
+    # Without being asked, the client counts the tokens of a stream only at OpenAI's own address.
+    given = {"timeout": _TIMEOUT_S, "max_retries": _RETRIES, "stream_usage": True} | options
+    return LangChainModel(_start(name, "openai", given))
 
 
 def anthropic(name: str, **options: Any) -> LangChainModel:
@@ -72,10 +77,57 @@ class LangChainModel:
         stop: Sequence[str] | None = None,
     ) -> Completion:
         """Return the next assistant message; see `ChatModel`."""
-        given: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
+        asked = self._asked(
+            messages, schema, tools, max_tokens=max_tokens, temperature=temperature, stop=stop
+        )
+        try:
+            answer = asked.model.invoke(asked.messages, **asked.given)
+        except Exception as error:
+            raise _translated(error) from error
+        return _completion(answer, forced=asked.forced)
+
+    async def astream(
+        self,
+        messages: Messages,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        stop: Sequence[str] | None = None,
+    ) -> AsyncGenerator[Delta, None]:
+        """Give the same piece by piece; see `ChatModel`."""
+        asked = self._asked(
+            messages, schema, tools, max_tokens=max_tokens, temperature=temperature, stop=stop
+        )
+        whole: Any = None
+        try:
+            async with aclosing(asked.model.astream(asked.messages, **asked.given)) as chunks:
+                async for chunk in chunks:
+                    whole = chunk if whole is None else whole + chunk
+                    if not asked.forced and (text := str(chunk.text)):
+                        yield Delta(text=text)
+        except Exception as error:
+            raise _translated(error) from error
+        completion = _completion(whole, forced=asked.forced) if whole is not None else None
+        if completion is None or completion.finish_reason is None:
+            raise ModelUnavailable("the answer broke off before its end")
+        if asked.forced and completion.text:
+            yield Delta(text=completion.text)
+        yield Delta(completion=completion)
+
+    def _asked(
+        self,
+        messages: Messages,
+        schema: Mapping[str, Any] | None,
+        tools: Sequence[Mapping[str, Any]] | None,
+        *,
+        stop: Sequence[str] | None,
+        **given: Any,
+    ) -> _Asked:
+        model = self._model
         if stop:
             given["stop"] = list(stop)
-        model = self._model
         forced = schema is not None and self._schema_by == "tool"
         try:
             if forced:
@@ -87,10 +139,24 @@ class LangChainModel:
                 }
             elif tools:
                 model = model.bind_tools([dict(t) for t in tools])
-            answer = model.invoke(convert_to_messages([dict(m) for m in messages]), **given)
+            converted = convert_to_messages([dict(m) for m in messages])
         except Exception as error:
             raise _translated(error) from error
-        return _completion(answer, forced=forced)
+        return _Asked(model=model, messages=converted, given=given, forced=forced)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request as LangChain wants it.
+
+    Attributes:
+        forced: Whether the reply comes as the arguments of a tool.
+    """
+
+    model: Any
+    messages: Sequence[Any]
+    given: Mapping[str, Any]
+    forced: bool
 
 
 def _start(name: str, provider: str, options: Mapping[str, Any]) -> Any:
@@ -108,13 +174,7 @@ def _reply_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _completion(answer: AIMessage, *, forced: bool) -> Completion:
-    calls = tuple(
-        ToolRequest(name=c["name"], arguments=json.dumps(c["args"], ensure_ascii=False), id=c.get("id"))
-        for c in answer.tool_calls
-    ) + tuple(
-        ToolRequest(name=c.get("name") or "", arguments=c.get("args") or "", id=c.get("id"))
-        for c in answer.invalid_tool_calls
-    )
+    calls = _calls(answer)
     reply = next((c.arguments for c in calls if c.name == _REPLY_TOOL), None) if forced else None
     usage = answer.usage_metadata or {}
     meta = answer.response_metadata
@@ -124,6 +184,23 @@ def _completion(answer: AIMessage, *, forced: bool) -> Completion:
         usage=Usage(input_tokens=usage.get("input_tokens"), output_tokens=usage.get("output_tokens")),
         finish_reason=meta.get("finish_reason") or meta.get("stop_reason") or meta.get("stopReason"),
         model=str(meta.get("model_name") or meta.get("model") or ""),
+    )
+
+
+def _calls(answer: AIMessage) -> tuple[ToolRequest, ...]:
+    # In a stream's sum broken arguments were mended already; the chunks hold them as they were written.
+    written = getattr(answer, "tool_call_chunks", None)
+    if written:
+        return tuple(
+            ToolRequest(name=c.get("name") or "", arguments=c.get("args") or "{}", id=c.get("id"))
+            for c in written
+        )
+    return tuple(
+        ToolRequest(name=c["name"], arguments=json.dumps(c["args"], ensure_ascii=False), id=c.get("id"))
+        for c in answer.tool_calls
+    ) + tuple(
+        ToolRequest(name=c.get("name") or "", arguments=c.get("args") or "", id=c.get("id"))
+        for c in answer.invalid_tool_calls
     )
 
 

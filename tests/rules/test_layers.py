@@ -26,6 +26,12 @@ HEAVY = {
     "pyarrow",
     "openpyxl",
     "gepa",
+    "datasets",
+    "gguf",
+    "accelerate",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
     "bpe_openai",
 }
 
