@@ -22,6 +22,9 @@ from finetune.bases import file_hash
 
 ADAPTER = "adapter.gguf"
 MODEL = "model.gguf"
+PROBES = "probes.json"
+"""What the trained weights replied to a few prompts; what is served must reply alike."""
+
 _KINDS = {".safetensors", ".json", ".gguf", ".jinja", ".txt"}
 """What is kept of what a training made: nothing that can run."""
 
@@ -145,6 +148,14 @@ class Adapters:
             return f"{found.base}+{found.id}"
         whole = MODEL if MODEL in found.files else "model"
         return f"local:{(self.folder / found.id / whole).resolve()}"
+
+    def probes(self, id: str) -> list[dict[str, Any]]:
+        """Return what the trained weights replied to a few prompts; none where that was not written down."""
+        file = self.path(id) / PROBES
+        if not file.is_file():
+            return []
+        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
     def faults(self, id: str) -> list[str]:
         """Return the files of an adapter that are not what its provenance says; none if all is well."""

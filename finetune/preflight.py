@@ -22,6 +22,7 @@ from finetune.examples import Example
 from finetune.formats import FORMATS, text
 from finetune.formats.line import Line, Unfit
 from finetune.jobs import Estimate
+from finetune.policies import Place, policies
 from finetune.pricing import PayBack, Use, estimate, likely, pay_back
 from finetune.recipe import Recipe
 from finetune.tokens import Tokens, count, most_tokens
@@ -256,6 +257,11 @@ def _written(report: Report, recipe: Recipe, lines: Mapping[str, list[Line]], ou
         files["request"].write_text(
             json.dumps(body, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8"
         )
+    if report.row is not None and report.row.provider == "bedrock":
+        files["policies"] = out / "policies.json"
+        files["policies"].write_text(
+            json.dumps(policies(_place(recipe, report.row)), indent=2) + "\n", encoding="utf-8"
+        )
     files["report"] = out / "preflight.json"
     full = replace(report, files=files)
     files["report"].write_text(json.dumps(full.data(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -274,6 +280,14 @@ def _request(recipe: Recipe, row: Row, *, has_validation: bool) -> dict[str, Any
     if row.method == "reinforcement" and "grader" not in recipe.extra:
         return {}
     return openai_body(key, recipe, row, training_file="<id of training.jsonl>", validation_file="<id of validation.jsonl>" if has_validation else None)  # fmt: skip
+
+
+def _place(recipe: Recipe, row: Row) -> Place:
+    """Where it would run; what is not known stands in <angle brackets>."""
+    role = str(recipe.extra.get("role_arn", "arn:aws:iam::<account>:role/<role>"))
+    return Place(
+        region=str(recipe.extra.get("region") or row.regions[0]), account=role.split(":")[4], bucket=str(recipe.extra.get("bucket", "<bucket>")), role_arn=role
+    )  # fmt: skip
 
 
 def _served(row: Row) -> str:

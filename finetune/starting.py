@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune import datasets
+from finetune.backends.port import JobUnavailable
 from finetune.examples import Example
 from finetune.jobs import Estimate, Job, Jobs
+from finetune.ordering import Ordering
+from finetune.preflight import Terms
 from finetune.recipe import Recipe
 
 _DEATHS = 3
@@ -49,17 +52,21 @@ class Running:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         deaths = 0
         while True:
-            job = self.jobs.poll(self.key)
+            pause = every_s
+            try:
+                job = self.jobs.poll(self.key)
+            except JobUnavailable as error:
+                job, pause = self.jobs.get(self.key), max(every_s, error.retry_after_s or 0.0)
             if on_change is not None:
                 on_change(job)
-            if job.is_over or (end is not None and time.monotonic() + every_s > end):
+            if job.is_over or (end is not None and time.monotonic() + pause > end):
                 return job
             if job.state == "paused":
                 if job.raw != "died" or deaths == _DEATHS:
                     return job
                 deaths += 1
                 self.jobs.control(self.key, "resume")
-            time.sleep(every_s)
+            time.sleep(pause)
 
     def cancel(self) -> Job:
         """Stop it for good."""
@@ -76,7 +83,7 @@ def start(
         recipe: How.
         state: The state folder.
         cap_usd: Most it may cost; training here costs nothing.
-        estimate: What it is expected to cost.
+        estimate: What it is expected to cost, as `preflight.check` tells; without one, a job at a provider is checked here.
         again: Whether to train anew even if the same was trained before.
 
     Raises:
@@ -88,8 +95,12 @@ def start(
         if isinstance(examples, Path)
         else datasets.save(datasets.split(examples), state / "datasets")
     )
-    jobs = Jobs(state)
-    job = jobs.write(recipe, folder, cap_usd=cap_usd, estimate=estimate, again=again)
+    order = Ordering(state)
+    if estimate is None and not recipe.base.startswith("local:"):
+        # What costs money is looked over first, whoever asks for it.
+        job = order.write(recipe, folder, Terms(cap_usd=cap_usd), again=again)
+    else:
+        job = order.jobs.write(recipe, folder, cap_usd=cap_usd, estimate=estimate, again=again)
     if not job.is_over:
-        job = jobs.submit(job.key)
-    return Running(jobs=jobs, key=job.key)
+        job = order.send(job.key) if job.backend != "local" else order.jobs.submit(job.key)
+    return Running(jobs=order.jobs, key=job.key)

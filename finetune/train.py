@@ -19,14 +19,18 @@ from typing import Any
 
 from finetune import bases, datasets
 from finetune import recipe as recipes
-from finetune.adapters import ADAPTER, MODEL, Adapters
+from finetune.adapters import ADAPTER, MODEL, PROBES, Adapters
 from finetune.backends.port import JobError
 from finetune.defaults import settle
+from finetune.examples import Example
 from finetune.progress import CANCEL, Progress, Stage, read, tell
 from finetune.recipe import Recipe
+from finetune.rows import fitted
 from rag.locks import Locked, exclusive, make
 
 LOCK = "train.lock"
+_PROBES = 8
+_PROBE_TOKENS = 40
 _PATIENCE_S = 10.0
 
 
@@ -123,7 +127,9 @@ def _trained(folder: Path, job: Mapping[str, Any], stopping: list[int]) -> Progr
         "base": recipe.base, "base_sha256": base.hash, "dataset": dataset.hash, "recipe": job["recipe"], "recipe_hash": recipe.hash,
         "job": job["key"], "tenant": recipe.extra.get("tenant"), "metrics": dict(done.metrics),
     }  # fmt: skip
-    found = adapters.add(_saved(folder / "made", done, base, adapters.folder.parent / "bases"), about)
+    made = _saved(folder / "made", done, base)
+    _probed(made, done, (*dataset.validation, *dataset.train))
+    found = adapters.add(made, about)
     shutil.rmtree(ways.folder, ignore_errors=True)
     return replace(
         now, stage="succeeded", left_s=None, model=adapters.reference(found), metrics=found.metrics, files={n: str(adapters.folder / found.id / n) for n in found.files}
@@ -137,7 +143,20 @@ def _parameters(base: bases.Base) -> int:
         return 7_000_000_000  # a hub's model whose size is not known yet: the careful learning rate
 
 
-def _saved(target: Path, done: Any, base: bases.Base, cache: Path) -> Path:
+def _probed(target: Path, done: Any, examples: Sequence[Example]) -> None:
+    """Write down what the trained weights reply to a few prompts, for whoever serves them to hold it against."""
+    from finetune import weights
+
+    asked = [fitted(e.prompt, e.tools, done.tokenizer)[0] for e in examples[:_PROBES]]
+    rendered = [
+        done.tokenizer.apply_chat_template(m, tokenize=False, add_generation_prompt=True) for m in asked
+    ]
+    replies = weights.replies(done.model, done.tokenizer, rendered, most=_PROBE_TOKENS)
+    data = [{"messages": m, "reply": r, "most": _PROBE_TOKENS} for m, r in zip(asked, replies, strict=True)]
+    (target / PROBES).write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _saved(target: Path, done: Any, base: bases.Base) -> Path:
     """Write what was trained into a folder: an adapter as safetensors and GGUF, whole weights as GGUF."""
     from finetune import gguf_files, weights
 

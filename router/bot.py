@@ -138,7 +138,9 @@ class Bot:
             run.demands = replace(demands, named=labels(run.hits), weigh=self._snapshot.weigh)
         elif self._snapshot is not None:
             run.demands = replace(demands, contract=without_sources(contract))
-        run.messages = compose(self.prompt, request.messages, run.demands.named)
+        # A model that cites by itself says so; its citations are checked like any other's.
+        documents = how.cite and bool(getattr(self._model, "takes_documents", False))
+        run.messages = compose(self.prompt, request.messages, run.demands.named, documents=documents)
         return run
 
     def _query(self, request: Request) -> str | None:

@@ -1,15 +1,16 @@
-"""Live: which release answers whom. One small file, replaced at once; every request looks whether it changed.
+"""Live: which release answers whom. One small file, replaced at once; requests look whether it changed.
 
 live = Live(Path(".advisor"))
 live.promote(release_id)                      # for everybody
 live.canary(other_id, share=0.1, tenant="acme")
-live.rollback(tenant="acme")                  # from the next request on
+live.rollback(tenant="acme")                  # from the next request on; in other processes 50 ms later
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ ANYBODY = "*"
 _FORMAT = "rightfix-live-1"
 _REMEMBERED = 50
 _WAIT_S = 30.0
+_FRESH_S = 0.05
 
 
 class NothingLive(LookupError):
@@ -96,6 +98,12 @@ class Choice:
     shadow: str | None = None
 
 
+def whose(route: str) -> tuple[str | None, str | None]:
+    """Return tenant and task of a route by its name; None where it is for all."""
+    tenant, _, task = route.partition("/")
+    return (None if tenant == ANYBODY else tenant), task or None
+
+
 def route_name(tenant: str | None, task: str | None) -> str:
     """Return the name of a route: `*`, `acme`, `acme/tickets`, `*/tickets`."""
     return (tenant or ANYBODY) + (f"/{task}" if task else "")
@@ -115,16 +123,20 @@ class Live:
         self._unknown = unknown
         self._guard = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
+        self._looked = -math.inf
         self._routes: Mapping[str, Route] = {}
 
     # Reading
 
     def routes(self) -> Mapping[str, Route]:
-        """Return all routes by name; the file is read again only if it changed.
+        """Return all routes by name; the file is looked at again after 50 ms, and read again only if it changed.
 
         Raises:
             NothingLive: The file is damaged.
         """
+        now = time.monotonic()
+        if now - self._looked < _FRESH_S:
+            return self._routes
         try:
             found = self._file.stat()
         except FileNotFoundError:
@@ -133,6 +145,7 @@ class Live:
         with self._guard:
             if stamp != self._stamp:
                 self._routes, self._stamp = _read(self._file), stamp
+            self._looked = now
             return self._routes
 
     def choose(
@@ -193,11 +206,13 @@ class Live:
     # Changing
 
     def promote(
-        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = ""
-    ) -> Route:
-        """Make a release live; a canary or shadow of the route ends."""
+        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = "", tried: bool = False
+    ) -> Route:  # fmt: skip
+        """Make a release live; a canary or shadow of the route ends. With `tried`, only if it is the canary still."""
 
         def change(route: Route | None) -> Route:
+            if tried and (route is None or route.canary != release):
+                return _there(route)
             if route is None:
                 return Route(release=release)
             before = (route.release, *route.previous) if route.release != release else route.previous
@@ -275,8 +290,12 @@ class Live:
         self, name: str, change: Callable[[Route | None], Route], told: tuple[str, str | None, str]
     ) -> Route:
         with self._writing():
+            self._looked = -math.inf
             routes = dict(self.routes())
-            route = change(routes.get(name))
+            before = routes.get(name)
+            route = change(before)
+            if route == before:
+                return route
             what, release, why = told
             done = Change(at=time.time(), what=what, release=release or route.release, why=why)
             route = replace(route, changes=(done, *route.changes)[:_REMEMBERED])
@@ -285,6 +304,7 @@ class Live:
                 "routes": {n: asdict(r) for n, r in sorted({**routes, name: route}.items())},
             }
             write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", self._file)
+            self._looked = -math.inf
             return route
 
     @contextmanager

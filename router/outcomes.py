@@ -55,11 +55,10 @@ class Outcomes:
         self._thread = threading.Thread(target=self._work, name="rightfix-outcomes", daemon=True)
         self._thread.start()
 
-    def add(self, reply: Reply, *, conversation: str) -> None:
-        """Note how a reply fared."""
-        held = not reply.breaches and not any(
-            i.kind in ("fallback", "call_dropped") for i in reply.interventions
-        )
+    def add(self, reply: Reply, *, conversation: str, failed: bool = False) -> None:
+        """Note how a reply fared; `failed` if there was none."""
+        broken = failed or any(i.kind in ("fallback", "call_dropped") for i in reply.interventions)
+        held = not reply.breaches and not broken
         row = (reply.id, reply.time, reply.route, reply.release, reply.arm, conversation, int(held))
         self._waiting.put(
             (

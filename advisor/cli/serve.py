@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +20,18 @@ from advisor.cli.release import common, loaded
 from advisor.config import Config
 from advisor.logs.files import InputError
 from router.chatbot import Chatbot
+from router.collector import Collector, Misdirected, service_of, target_of
+from router.server.hosts import is_own
 from router.server.keys import Key, Keys, KeysDamaged
 from router.server.seal import Seal
 from router.server.settings import Settings
 from router.spans import as_they_are, masked
 from router.traces import Tracing
+from router.watching import Watch
 
 if TYPE_CHECKING:
-    from router.server.app import Parts
+    from router.server.app import Background, Parts
+    from router.server.figures import Figures
 
 _INSTALL = "pip install 'rightfix[serve]'"
 _SHOWN = {"full": as_they_are, "masked": masked, "none": None}
@@ -103,9 +111,8 @@ def _serve(args: argparse.Namespace, config: Config) -> int:
             raise
         raise InputError(f"serving needs the package {error.name!r}; {_INSTALL}") from error
 
-    how = config.serve
-    host = args.host or how.host
-    port = how.port if args.port is None else args.port
+    host = args.host or config.serve.host
+    port = config.serve.port if args.port is None else args.port
     keys, settings = Keys(config.state), settings_of(config)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     try:
@@ -114,9 +121,13 @@ def _serve(args: argparse.Namespace, config: Config) -> int:
         raise InputError(str(error)) from error
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port} ({error.strerror or error})") from error
-    with told(), listener, Chatbot(config.state, index=config.index.folder, unknown=how.unknown, tracing=tracing_of(config)) as bot:  # fmt: skip
+    counted = figures.Figures()
+    with told(), listener, _collecting() as collector, _chatbot(config, collector) as bot:
+        if collector is not None:
+            counted.watch("rightfix_export_lost", "Traces that no collector took.", lambda: collector.lost)
         parts: Parts = app.Parts(
-            chatbot=bot, keys=keys, own=serving.is_own(host), seal=Seal(config.state), settings=settings, figures=figures.Figures()
+            chatbot=bot, keys=keys, own=is_own(host), seal=Seal(config.state), settings=settings, figures=counted,
+            background=_background(config, bot, counted),
         )  # fmt: skip
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         shown = json.dumps({"address": address}) if args.json else f"serving on {address}"
@@ -124,15 +135,42 @@ def _serve(args: argparse.Namespace, config: Config) -> int:
     return 0
 
 
+@contextmanager
+def _collecting() -> Iterator[Collector | None]:
+    """Hold what sends traces on, if the standard variables name a collector."""
+    try:
+        target = target_of(os.environ)
+    except Misdirected as error:
+        raise InputError(str(error)) from error
+    if target is None:
+        yield None
+        return
+    with closing(Collector(target)) as collector:
+        yield collector
+
+
+def _chatbot(config: Config, collector: Collector | None) -> Chatbot:
+    how = config.serve
+    tracing = Tracing(
+        shown=_SHOWN[how.traces], keep=how.keep, onward=collector, service=service_of(os.environ)
+    )
+    return Chatbot(config.state, index=config.index.folder, unknown=how.unknown, tracing=tracing)
+
+
+def _background(config: Config, bot: Chatbot, counted: Figures) -> tuple[Background, ...]:
+    how = config.serve
+    if how.watch == "off":
+        return ()
+    watch = Watch(
+        bot.pointer, bot.outcomes, promote=how.watch == "promote", told=lambda looked: counted.ended(looked.seen.verdict)
+    )  # fmt: skip
+    return (partial(watch.run, how.watch_every_s),)
+
+
 def settings_of(config: Config) -> Settings:
     """Return the server's settings of a configuration."""
     how = config.serve
     return Settings(
         at_once=how.at_once, tenant_at_once=how.tenant_at_once, per_minute=how.per_minute, body_bytes=how.body_bytes,
-        timeout_s=how.timeout_s, read_s=how.read_s, grace_s=how.grace_s, origins=how.origins,
+        timeout_s=how.timeout_s, read_s=how.read_s, grace_s=how.grace_s, origins=how.origins, title=how.title,
     )  # fmt: skip
-
-
-def tracing_of(config: Config) -> Tracing:
-    """Return what is traced, and how much of it."""
-    return Tracing(shown=_SHOWN[config.serve.traces], keep=config.serve.keep)

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 PROVIDERS: dict[str, str] = {
     "openai": "router.models.langchain:openai",
     "anthropic": "router.models.langchain:anthropic",
+    "azure": "router.models.langchain:azure",
+    "mantle": "router.models.langchain:mantle",
     "bedrock": "router.models.langchain:bedrock",
-    "local": "router.models.llamacpp:LlamaCpp",
+    "local": "router.models.llamacpp:local",
+    "hf": "router.models.transformers:Transformers",
+    "head": "router.models.head:Head",
     "scripted": "router.models.scripted:Scripted",
 }
 """Provider to `module:name` of what makes its model; `openai` also reaches every OpenAI-compatible server."""
 
-_INSTALL = {"router.models.langchain": "rightfix[judge]"}
-_WITH_ADAPTERS = ("local",)
+_INSTALL = {"router.models.langchain": "rightfix[judge]", "router.models.transformers": "rightfix[train]"}
+_WITH_ADAPTERS = ("local", "hf")
 
 
 def load(reference: str, *, adapters: Path | None = None, **options: Any) -> ChatModel:

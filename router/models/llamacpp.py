@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from router.models import bridge, gguf
 from router.models.llamacpp_engine import Call, Settings, shared
-from router.models.port import Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
+from router.models.port import ChatModel, Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
+
+
+def local(name: str, **options: Any) -> ChatModel:
+    """Return the model of a name with the engine that can run it: llama.cpp a GGUF file, Transformers a folder or a hub's model."""
+    base, _ = gguf.split(name)
+    if gguf.folder_of(base) is not None or (gguf.is_on_hub(base) and not base.endswith(".gguf")):
+        made: ChatModel = import_module("router.models").load(f"hf:{name}", **options)
+        return made
+    return LlamaCpp(name, **options)
 
 
 class LlamaCpp:
@@ -65,8 +76,9 @@ class LlamaCpp:
     async def astream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta, None]:
         """Give the same piece by piece; see `ChatModel`."""
         call, body = Call(), _body(messages, **options)
-        async for delta in bridge.astream(lambda: self._deltas(call, body), call.stop):
-            yield delta
+        async with aclosing(bridge.on_a_thread(lambda: self._deltas(call, body), call.stop)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     def _deltas(self, call: Call, body: dict[str, Any]) -> Iterator[Delta]:
         prompt = json.dumps(body["messages"], ensure_ascii=False)

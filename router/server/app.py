@@ -3,6 +3,8 @@
 POST /v1/chat/completions   a reply, whole or as a stream of events
 GET  /v1/models             what the key may ask: `live`, and the releases its routes name
 POST /v1/feedback           thumb, comment, correction of a reply; on the disk before it is acknowledged
+GET  /                      a chat in the browser
+GET  /pages/SEALED          the page that a citation opens, for documents without an address of their own
 GET  /healthz /readyz       alive; able to answer
 GET  /metrics               for Prometheus
 """
@@ -10,12 +12,11 @@ GET  /metrics               for Prometheus
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -26,33 +27,31 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from router.chatbot import Chatbot
 from router.live import UnknownTenant
 from router.models.port import ModelError
+from router.replies import Citation, Reply
 from router.server import wire
-from router.server.faults import Fault, fault_of
+from router.server.faults import Fault, fault_of, too_large
 from router.server.figures import Figures
+from router.server.hosts import host_of, is_own
 from router.server.keys import Key, Keys
 from router.server.keys import Scope as Use
 from router.server.limits import Limits
-from router.server.seal import Seal
+from router.server.pages import Page, chat, passage
+from router.server.seal import Place, Seal
+from router.server.sending import JSON, Gone, Headers, Send, Stream, attended, part, refused, sent
 from router.server.settings import Settings
 
 _LOG = logging.getLogger("rightfix.server")
-_JSON = (b"content-type", b"application/json")
-_EVENTS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"),
-]  # fmt: skip
-_STILL_HERE = b": still here\n\n"
-_PATIENCE_S = 10.0
 _LAST_WORDS_S = 1.0
 _LEFT = 499
 _NEVER = "nobody"
 
 Background = Callable[[], Awaitable[None]]
-Made = tuple[int, list[tuple[bytes, bytes]], bytes]
+Made = tuple[int, Headers, bytes]
 """Status, headers and body of an answer."""
 
 
@@ -86,10 +85,15 @@ def app(parts: Parts) -> Starlette:
         Route("/v1/chat/completions", _Timed(endpoints.chat, parts.figures, "chat"), methods=["POST"]),
         Route("/v1/models", _answering(endpoints.models, parts.figures, "models"), methods=["GET"]),
         Route("/v1/feedback", _answering(endpoints.feedback, parts.figures, "feedback"), methods=["POST"]),
+        Route("/pages/{sealed}", _answering(endpoints.page, parts.figures, "source"), methods=["GET"]),
         Route("/healthz", _answering(endpoints.health, parts.figures, "health"), methods=["GET"]),
         Route("/readyz", _answering(endpoints.ready, parts.figures, "ready"), methods=["GET"]),
         Route("/metrics", _answering(endpoints.metrics, parts.figures, "metrics"), methods=["GET"]),
     ]
+    if parts.settings.title is not None:
+        routes.append(
+            Route("/", _answering(_fixed(chat(parts.settings.title)), parts.figures, "page"), methods=["GET"])
+        )
     origins = parts.settings.origins
     cors = Middleware(
         CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type"]
@@ -121,17 +125,17 @@ class _Endpoints:
             asked = wanted.asked
             asked["tenant"], asked["access"] = key.tenant, frozenset(key.access)
             asked["id"] = self._seal.reply_id(key.tenant)
-            async with _attended(request.receive, self._settings.timeout_s):
+            async with attended(request.receive, self._settings.timeout_s):
                 if wanted.stream:
-                    return await self._streamed(wanted, send)
-                reply = await self._bot.areply(wanted.messages, **asked)
+                    return await self._streamed(wanted, request, send)
+                reply = self._linked(await self._bot.areply(wanted.messages, **asked), request)
                 self._figures.replied(reply, streamed=False)
-                await _sent(send, 200, wire.completion(reply, wanted))
+                await sent(send, 200, wire.completion(reply, wanted))
                 return 200
 
-    async def _streamed(self, wanted: wire.Wanted, send: Send) -> int:
+    async def _streamed(self, wanted: wire.Wanted, request: Request, send: Send) -> int:
         chunks = wire.Chunks(wanted.asked["id"], int(time.time()), wanted)
-        stream, reply = _Stream(send, chunks.first()), None
+        stream, reply = Stream(send, chunks.first()), None
         waiting = asyncio.get_running_loop().create_task(stream.wait())
         try:
             async with aclosing(self._bot.astream(wanted.messages, **wanted.asked)) as pieces:
@@ -140,14 +144,28 @@ class _Endpoints:
                     reply = piece.reply
                     await stream.open()
                     if piece.text:
-                        await _part(send, chunks.words(piece.text))
+                        await part(send, chunks.words(piece.text))
         finally:
             waiting.cancel()
         if reply is None:
             raise RuntimeError("a stream ended without its reply")
         self._figures.replied(reply, streamed=True)
-        await _part(send, chunks.last(reply), more=False)
+        await part(send, chunks.last(self._linked(reply, request)), more=False)
         return 200
+
+    def _linked(self, reply: Reply, request: Request) -> Reply:
+        """Give citations whose documents have no address on the web one here."""
+        if not reply.citations or reply.index is None:
+            return reply
+        base, index = f"{request.url.scheme}://{request.url.netloc}", reply.index
+
+        def link(c: Citation) -> str:
+            if c.link is not None and c.link.startswith(("http://", "https://")):
+                return c.link
+            place = Place(index=index, document=c.document, start=c.start, end=c.end)
+            return f"{base}/pages/{self._seal.page(place)}#passage"
+
+        return replace(reply, citations=tuple(replace(c, link=link(c)) for c in reply.citations))
 
     async def models(self, request: Request) -> Made:
         key = self._admitted(request, "chat")
@@ -173,6 +191,18 @@ class _Endpoints:
         self._figures.rated(said.given["thumb"])
         return _made(200, {"object": "feedback", "reply": said.reply, "kept": True})
 
+    async def page(self, request: Request) -> Made:
+        # Whoever has the address was shown the passage, so a browser can open it without a key.
+        self._from_here(request)
+        place = self._seal.opened(request.path_params["sealed"])
+        found = await asyncio.to_thread(self._bot.document, place.index, place.document) if place else None
+        if place is None or found is None:
+            raise Fault(
+                404, "there is no such page any more", kind="invalid_request_error", code="page_not_found"
+            )
+        made = passage(found, place)
+        return 200, made.headers, made.body
+
     # About it
 
     async def health(self, request: Request) -> Made:
@@ -194,7 +224,8 @@ class _Endpoints:
 
     def _admitted(self, request: Request, use: Use) -> Key:
         if self._own and not self._keys.all():
-            return _anybody(request)
+            self._from_here(request)
+            return Key(id=_NEVER, tenant=None, digest="")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         key = self._keys.find(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
@@ -203,6 +234,13 @@ class _Endpoints:
             raise Fault(403, f"this key is for {key.scope} only", kind="permission_error", code="wrong_scope")
         return key
 
+    def _from_here(self, request: Request) -> None:
+        """Refuse other names for a server without keys, which listens on this machine only: they are a web page's trick."""
+        if not self._own or self._keys.all():
+            return
+        if not is_own(host_of(request.headers.get("host", ""))):
+            raise Fault(403, "without keys this server answers as localhost only", kind="permission_error", code="wrong_host")  # fmt: skip
+
     async def _body(self, request: Request) -> bytes:
         most = self._settings.body_bytes
         if not request.headers.get("content-type", "").lower().startswith("application/json"):
@@ -210,14 +248,14 @@ class _Endpoints:
             raise Fault(415, "send application/json", kind="invalid_request_error", code="wrong_content_type")
         told = request.headers.get("content-length", "")
         if told.isdigit() and int(told) > most:
-            raise _too_large(most)
+            raise too_large(most)
         parts, size = [], 0
         try:
             async with asyncio.timeout(self._settings.read_s), aclosing(request.stream()) as stream:
                 async for part in stream:
                     size += len(part)
                     if size > most:
-                        raise _too_large(most)
+                        raise too_large(most)
                     parts.append(part)
         except TimeoutError:
             raise Fault(408, "the request came too slowly", kind="invalid_request_error", code="timeout") from None  # fmt: skip
@@ -225,61 +263,6 @@ class _Endpoints:
 
 
 # What happens around every answer
-
-
-class _Stream:
-    """The beginning of a stream: what fails at once is told by status; who waits long is told that somebody is still here."""
-
-    def __init__(self, send: Send, first: bytes) -> None:
-        self._send = send
-        self._first = first
-        self._begun = self._headed = False
-
-    async def open(self) -> None:
-        if not self._begun:
-            await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
-            self._begun = True
-        if not self._headed:
-            await _part(self._send, self._first)
-            self._headed = True
-
-    async def wait(self) -> None:
-        while True:
-            await asyncio.sleep(_PATIENCE_S)
-            await self.open()
-            await _part(self._send, _STILL_HERE)
-
-
-class Gone(Exception):
-    """The client left."""
-
-
-@asynccontextmanager
-async def _attended(receive: Receive, timeout_s: float) -> AsyncIterator[None]:
-    """Break off what takes too long, or what nobody waits for any more."""
-    left = False
-    loop = asyncio.get_running_loop()
-
-    async def attend() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        left = True
-        limit.reschedule(loop.time())
-
-    watcher = None
-    try:
-        async with asyncio.timeout(timeout_s) as limit:
-            watcher = loop.create_task(attend())
-            try:
-                yield
-            finally:
-                # Before the limit is: an answer that is complete looks to the watcher as if the client had left.
-                watcher.cancel()
-    except TimeoutError:
-        if left:
-            raise Gone from None
-        raise
 
 
 class _Timed:
@@ -308,9 +291,9 @@ class _Timed:
             with suppress(TimeoutError, OSError):
                 async with asyncio.timeout(_LAST_WORDS_S):
                     if begun:
-                        await _part(send, wire.broken(fault), more=False)
+                        await part(send, wire.broken(fault), more=False)
                     else:
-                        await _sent(send, *_fault(fault))
+                        await sent(send, *refused(fault))
         finally:
             self._figures.answered(self._name, status, time.perf_counter() - began)
 
@@ -318,7 +301,7 @@ class _Timed:
 def _answering(endpoint: Callable[[Request], Awaitable[Made]], figures: Figures, name: str) -> _Timed:
     async def sending(request: Request, send: Send) -> int:
         status, headers, body = await endpoint(request)
-        await _sent(send, status, body, headers)
+        await sent(send, status, body, headers)
         return status
 
     return _Timed(sending, figures, name)
@@ -333,51 +316,15 @@ def _told(error: Exception) -> Fault:
     return fault
 
 
-def _fault(fault: Fault) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    headers = [_JSON]
-    if fault.again_s is not None:
-        headers.append((b"retry-after", str(max(1, round(fault.again_s))).encode()))
-    if fault.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if fault.status in (408, 413):
-        headers.append((b"connection", b"close"))
-    return fault.status, orjson.dumps(fault.body()), headers
+def _fixed(page: Page) -> Callable[[Request], Awaitable[Made]]:
+    async def sending(_: Request) -> Made:
+        return 200, page.headers, page.body
 
-
-def _too_large(most: int) -> Fault:
-    return Fault(413, f"a request has at most {most} bytes", kind="invalid_request_error", code="too_large")
-
-
-def _anybody(request: Request) -> Key:
-    """Whoever asks a server without keys, which listens on this machine only; other names for it are a web page's trick."""
-    host = request.headers.get("host", "").rpartition("@")[2]
-    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    if name.lower() != "localhost" and not _is_loopback(name):
-        raise Fault(403, "without keys this server answers as localhost only", kind="permission_error", code="wrong_host")  # fmt: skip
-    return Key(id=_NEVER, tenant=None, digest="")
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-async def _sent(
-    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
-) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*(headers or [_JSON]), length]})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": more})
+    return sending
 
 
 def _made(status: int, data: Mapping[str, Any]) -> Made:
-    return status, [_JSON], orjson.dumps(data)
+    return status, [JSON], orjson.dumps(data)
 
 
 async def _no_such_address(request: Request, error: Exception) -> Response:

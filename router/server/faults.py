@@ -43,6 +43,11 @@ def wrong(message: str, *, param: str | None = None, code: str | None = None) ->
     return Fault(400, message, kind="invalid_request_error", param=param, code=code)
 
 
+def too_large(most: int) -> Fault:
+    """Return the fault of a request of more than so many bytes."""
+    return Fault(413, f"a request has at most {most} bytes", kind="invalid_request_error", code="too_large")
+
+
 def fault_of(error: Exception) -> Fault:
     """Return what a client is told of an error; inner matters stay inside unless they help it."""
     if isinstance(error, Fault):

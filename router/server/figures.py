@@ -28,6 +28,7 @@ class Figures:
         self._interventions = Counter("rightfix_interventions", "What was done so that replies hold.", ["kind"], registry=r)  # fmt: skip
         self._tokens = Counter("rightfix_tokens", "Tokens of all model calls.", ["kind"], registry=r)
         self._feedback = Counter("rightfix_feedback", "Feedback that was kept.", ["thumb"], registry=r)
+        self._canaries = Counter("rightfix_canaries_ended", "Canaries that the watch ended.", ["verdict"], registry=r)  # fmt: skip
         self._under_way = Gauge("rightfix_under_way", "Replies in the making.", registry=r)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
@@ -49,6 +50,10 @@ class Figures:
     def rated(self, thumb: str | None) -> None:
         """Note feedback."""
         self._feedback.labels(thumb or "none").inc()
+
+    def ended(self, verdict: str) -> None:
+        """Note that a canary was taken back or up."""
+        self._canaries.labels(verdict).inc()
 
     def under_way(self, count: Callable[[], int]) -> None:
         """Name what counts the replies in the making."""

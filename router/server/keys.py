@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import re
 import secrets
 import threading
@@ -19,6 +20,7 @@ from rag.locks import exclusive, make
 
 _FORMAT = "rightfix-keys-1"
 _WAIT_S = 30.0
+_FRESH_S = 0.05
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}\Z")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -55,7 +57,8 @@ class Key:
 
 
 class Keys:
-    """The keys of a state folder, `keys.json`. What is added or revoked holds from the next request on, in every process.
+    """The keys of a state folder, `keys.json`. What is added or revoked holds from the next request on,
+    in other processes 50 ms later.
 
     Args:
         state: The state folder.
@@ -66,6 +69,7 @@ class Keys:
         self._lock_file = state / "keys.lock"
         self._guard = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
+        self._looked = -math.inf
         self._keys: Mapping[str, Key] = {}
 
     def all(self) -> Mapping[str, Key]:
@@ -74,6 +78,9 @@ class Keys:
         Raises:
             KeysDamaged: The file cannot be read.
         """
+        now = time.monotonic()
+        if now - self._looked < _FRESH_S:
+            return self._keys
         try:
             found = self._file.stat()
         except FileNotFoundError:
@@ -82,6 +89,7 @@ class Keys:
         with self._guard:
             if stamp != self._stamp:
                 self._keys, self._stamp = _read(self._file), stamp
+            self._looked = now
             return self._keys
 
     def find(self, token: str) -> Key | None:
@@ -130,9 +138,11 @@ class Keys:
         if not self._lock_file.exists():
             make(self._lock_file)
         with exclusive(self._lock_file, wait_s=_WAIT_S):
+            self._looked = -math.inf
             keys = change(self.all())
             data = {"format": _FORMAT, "keys": [asdict(k) for k in keys.values()]}
             write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", self._file).chmod(0o600)
+            self._looked = -math.inf
             return keys
 
 

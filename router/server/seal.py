@@ -1,15 +1,28 @@
-"""Seal: ids of replies that only this server can have made, so that it knows whose a reply is without looking it up."""
+"""Seal: ids of replies and addresses of pages that only this server can have made, so that it need not look up whose they are."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import json
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 _BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A passage in a document of a version of the index; `start` and `end` count characters of its text."""
+
+    index: str
+    document: str
+    start: int
+    end: int
 
 
 class Seal:
@@ -34,9 +47,28 @@ class Seal:
         good = hmac.compare_digest(mark.encode("utf-8", "replace"), self._mark(tenant, unique).encode())
         return word == "reply" and good
 
+    def page(self, place: Place) -> str:
+        """Return a text for an address that opens a passage, for whoever was given it; it cannot be guessed or changed."""
+        data = json.dumps([place.index, place.document, place.start, place.end], ensure_ascii=False).encode()
+        return f"{base64.urlsafe_b64encode(data).decode().rstrip('=')}.{self._sealed('page', data)}"
+
+    def opened(self, text: str) -> Place | None:
+        """Return the passage of such a text; None if it was made by somebody else."""
+        coded, _, mark = text.partition(".")
+        try:
+            data = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
+        except (binascii.Error, ValueError):
+            return None
+        if not hmac.compare_digest(mark.encode("utf-8", "replace"), self._sealed("page", data).encode()):
+            return None
+        index, document, start, end = json.loads(data)
+        return Place(index=index, document=document, start=start, end=end)
+
     def _mark(self, tenant: str | None, unique: str) -> str:
-        text = json.dumps(["reply", tenant, unique]).encode()
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:20]
+        return self._sealed("reply", json.dumps([tenant, unique]).encode())[:20]
+
+    def _sealed(self, kind: str, data: bytes) -> str:
+        return hmac.new(self._secret, f"{kind}:".encode() + data, hashlib.sha256).hexdigest()[:40]
 
 
 def _secret(file: Path) -> bytes:

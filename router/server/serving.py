@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from router.server.hosts import is_own
 from router.server.keys import Keys
 from router.server.settings import Settings
 
@@ -157,13 +157,3 @@ class _Patient(HttpToolsProtocol):  # type: ignore[misc]
         self._end()
         if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
-
-
-def is_own(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -18,6 +18,7 @@ class Settings:
         read_s: Longest time in which head and body of a request must have come.
         grace_s: Longest wait for replies under way when the server stops.
         origins: Web origins other than the server's own whose pages may ask, for instance `https://shop.example`.
+        title: Heading of the chat in the browser; None for no such page.
     """
 
     at_once: int = 64
@@ -28,3 +29,4 @@ class Settings:
     read_s: float = 10.0
     grace_s: float = 30.0
     origins: tuple[str, ...] = ()
+    title: str | None = "Chat"

@@ -8,8 +8,9 @@ from planted_datasets import MINI, PAIRS, PLANTED, good, pairs
 
 from finetune.bodies import openai_body
 from finetune.catalog import find
+from finetune.doubles.course import Course
 from finetune.doubles.faults import cut, lost, malformed, refused, slow, status
-from finetune.doubles.openai import Course, OpenAIDouble
+from finetune.doubles.openai import OpenAIDouble
 from finetune.formats import write
 from finetune.formats.line import Unfit
 

@@ -21,6 +21,7 @@ HEAVY = {
     "openai",
     "anthropic",
     "boto3",
+    "botocore",
     "ray",
     "xllamacpp",
     "pyarrow",
