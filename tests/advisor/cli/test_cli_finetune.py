@@ -62,7 +62,7 @@ def test_a_job_is_left_and_cancelled(place, capsys):
 def test_a_plan_tells_and_trains_nothing(place, capsys):
     text = told(capsys, "plan", "e.jsonl")
     assert "price: $0.00" in text and "dataset: " in text
-    assert not (place / ".advisor/jobs.db").exists()
+    assert "job" not in told(capsys, "list").replace("jobs", "")
 
 
 def test_what_is_wrong_is_said_in_one_line(place, capsys):
