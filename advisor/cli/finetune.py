@@ -188,7 +188,6 @@ def _plan(args: argparse.Namespace, config: settings.Config) -> int:
     folder = _dataset(args, config)
     report = _checked(args, folder, recipe, config)
     takes = list(_takes(recipe, report)) if args.backend == "local" else []
-    report = _checked(args, folder, recipe, config)
     if args.json:
         print(
             json.dumps(
