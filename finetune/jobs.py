@@ -53,6 +53,9 @@ _MIGRATIONS = (
         PRIMARY KEY (key, time, message)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE hooks (id TEXT PRIMARY KEY, kind TEXT NOT NULL, provider_id TEXT NOT NULL, received REAL NOT NULL) WITHOUT ROWID
+    """,
 )
 
 
@@ -304,6 +307,20 @@ class Jobs:
             Event(time=r["time"], message=r["message"], level=r["level"], data=json.loads(r["data"]))
             for r in rows
         ]
+
+    def at_provider(self, provider_id: str) -> Job | None:
+        """Return the job of a provider's id; None if there is none, or its id is not known yet."""
+        with self._open() as db:
+            row = db.execute("SELECT * FROM jobs WHERE provider_id = ?", (provider_id,)).fetchone()
+        return None if row is None else _job(row)
+
+    def heard(self, id: str, kind: str, provider_id: str) -> bool:
+        """Write a provider's message down and return whether it is the first of its id."""
+        with self._open() as db, db:
+            done = db.execute(
+                "INSERT OR IGNORE INTO hooks VALUES (?,?,?,?)", (id, kind, provider_id, time.time())
+            )
+        return done.rowcount == 1
 
     # Parts of it
 

@@ -19,6 +19,7 @@ from finetune import datasets
 from finetune.backends import load
 from finetune.backends.port import Action, Backend, JobError, JobRefused, JobUnavailable, JobUncertain
 from finetune.catalog import Life
+from finetune.deployments import Deployments
 from finetune.jobs import Job, Jobs
 from finetune.preflight import Report, Terms, check, row_of
 from finetune.recipe import Recipe
@@ -136,6 +137,16 @@ class Ordering:
                     told(error)
                 time.sleep(wait)
                 pause = min(2 * pause, _PAUSES_S[1])
+
+    def serving(self, region: str | None = None) -> Deployments:
+        """Return what makes, lists and deletes what serves tuned models at Bedrock.
+
+        Raises:
+            JobError: Bedrock's package is not installed, or it cannot be asked.
+        """
+        backend: Any = self._made("bedrock")
+        found: Deployments = backend.deployments(region)
+        return found
 
     def _load(self, name: str) -> Backend:
         return load(name, **({"catalog": self.catalog} if name in _HOSTED else {}))

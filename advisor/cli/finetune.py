@@ -18,14 +18,18 @@ from advisor.logs.files import InputError
 from finetune import datasets
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
+from finetune.catalog import CatalogFailed
 from finetune.jobs import Job, Jobs
-from finetune.preflight import Report, Terms, check
+from finetune.ordering import Ordering
+from finetune.preflight import Report, Terms
+from finetune.pricing import Use
 from finetune.progress import Progress, read
 from finetune.reading import UnreadableFile
 from finetune.reading import read as read_files
 from finetune.recipe import Recipe
 from finetune.starting import Running, start
 
+_BACKENDS = ("local", "openai", "azure", "bedrock", "mantle")
 _BASES = {"local": "local:smollm2"}
 _ENDED = {"succeeded": 0}
 
@@ -50,7 +54,7 @@ def _told() -> Iterator[None]:
     """Raise what tuning can raise as `InputError`."""
     try:
         yield
-    except (JobError, AdapterMissing, UnreadableFile, datasets.DatasetFailed) as error:
+    except (JobError, AdapterMissing, UnreadableFile, datasets.DatasetFailed, CatalogFailed) as error:
         raise InputError(str(error)) from error
 
 
@@ -62,9 +66,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="examples (.jsonl, .json, .csv), or the folder of a dataset",
     )
-    parser.add_argument(
-        "--backend", choices=("local", "openai", "bedrock"), default="local", help="where (default: local)"
-    )
+    parser.add_argument("--backend", choices=_BACKENDS, default="local", help="where (default: local)")
     parser.add_argument(
         "--base",
         help="what is trained, `provider:name`; here a GGUF file, a folder or a hub's name too (default here: local:smollm2)",
@@ -72,9 +74,9 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=("style", "tools", "classification"), default="style")
     parser.add_argument(
         "--objective",
-        choices=("sft", "dpo"),
+        choices=("sft", "dpo", "rft"),
         default="sft",
-        help="replies, or pairs of a good and a rejected one",
+        help="replies, pairs of a good and a rejected one, or answers judged by a grader",
     )
     parser.add_argument(
         "--weights",
@@ -97,6 +99,29 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         metavar="FAULT",
         help="a fault that is known and borne, for instance personal_data",
     )
+    hosted = parser.add_argument_group("at a provider")
+    hosted.add_argument(
+        "--force", action="store_true", help="tune a model that ends soon, or never pays back, all the same"
+    )
+    hosted.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the provider, its role_arn, bucket or region; JSON or text",
+    )
+    hosted.add_argument("--suffix", help="in the name of the tuned model")
+    hosted.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="write all that would be sent (files, request, policies) there: a dry run",
+    )
+    hosted.add_argument(
+        "--use",
+        metavar="REQUESTS,PROMPT,SAVED,REPLY",
+        help="requests a day; tokens of a prompt as it is now, of it that training saves, of a reply: tells when it pays back",
+    )
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +140,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         base=base if base.startswith(f"{args.backend}:") else f"{args.backend}:{base}", task=args.task, objective=args.objective,
         weights=args.weights if args.backend == "local" else "hosted", epochs=args.epochs, learning_rate=args.learning_rate,
         batch_size=args.batch_size, rank=args.rank, max_tokens=args.max_tokens, seed=args.seed, replay_share=0.0,
-        extra={"tenant": args.for_tenant} if args.for_tenant else {},
+        suffix=args.suffix, extra={**({"tenant": args.for_tenant} if args.for_tenant else {}), **_extra(args.set)},
     )  # fmt: skip
 
 
@@ -130,14 +155,38 @@ def _dataset(args: argparse.Namespace, config: settings.Config) -> Path:
     return datasets.save(made, config.state / "datasets")
 
 
-def _checked(args: argparse.Namespace, folder: Path, recipe: Recipe) -> Report:
-    return check(folder, recipe, Terms(cap_usd=args.cap_usd, allow=tuple(args.allow)))
+def _extra(pairs: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise InputError(f"--set {pair}: write NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _use(text: str | None) -> Use | None:
+    if text is None:
+        return None
+    try:
+        requests, prompt, saved, reply = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--use {text}: four numbers, for instance 10000,3000,2500,150") from None
+    return Use(requests=requests, prompt=prompt, saved=saved, reply=reply)
+
+
+def _checked(args: argparse.Namespace, folder: Path, recipe: Recipe, config: settings.Config) -> Report:
+    terms = Terms(cap_usd=args.cap_usd, allow=tuple(args.allow), force=args.force, use=_use(args.use))
+    return Ordering(config.state).check(folder, recipe, terms, out=args.out, ask=args.action == "run")
 
 
 def _plan(args: argparse.Namespace, config: settings.Config) -> int:
     recipe = _recipe(args)
     folder = _dataset(args, config)
-    report = _checked(args, folder, recipe)
+    report = _checked(args, folder, recipe, config)
     if args.json:
         print(json.dumps({**report.data(), "dataset": str(folder)}, ensure_ascii=False, indent=2))
     else:
@@ -148,7 +197,7 @@ def _plan(args: argparse.Namespace, config: settings.Config) -> int:
 def _run(args: argparse.Namespace, config: settings.Config) -> int:
     recipe = _recipe(args)
     folder = _dataset(args, config)
-    report = _checked(args, folder, recipe)
+    report = _checked(args, folder, recipe, config)
     if not report.ok:
         raise InputError(f"not sent:\n{report}")
     running = start(

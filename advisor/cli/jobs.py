@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -38,13 +39,41 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--send", metavar="KEY", help="send a job that was written down, or whose sender died"
     )
+    serving = parser.add_argument_group("what serves tuned models at Bedrock")
+    serving.add_argument(
+        "--deployments", action="store_true", help="list it, with what it costs while nobody asks"
+    )
+    serving.add_argument(
+        "--deploy", metavar="KEY", help="serve the model of a job; asking twice makes it once"
+    )
+    serving.add_argument(
+        "--units",
+        type=int,
+        default=0,
+        help="by provisioned throughput, billed by the hour (default: on demand)",
+    )
+    serving.add_argument(
+        "--cap-usd-month", type=float, metavar="USD", help="most it may cost a month while nobody asks"
+    )
+    serving.add_argument(
+        "--undeploy", metavar="NAME", help="delete a deployment or throughput by name or ARN; the model stays"
+    )
+    serving.add_argument("--region", help="where (default: where the job ran, else AWS_REGION)")
+    parser.add_argument(
+        "--listen", type=int, metavar="PORT",
+        help="receive OpenAI's webhooks on this machine, signed by OPENAI_WEBHOOK_SECRET; TLS belongs in front",
+    )  # fmt: skip
     common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     order = Ordering(loaded(args).state)
+    if args.listen is not None:
+        return _listen(order, args.listen)
     try:
+        if args.deployments or args.deploy or args.undeploy:
+            return _serving(order, args)
         for action in _ACTIONS:
             key = getattr(args, action)
             if key:
@@ -64,6 +93,54 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(map(_line, found)) or "no jobs yet; `advise finetune` makes one")
     return 1 if args.wait and any(job.state != "succeeded" for job in found) else 0
+
+
+def _serving(order: Ordering, args: argparse.Namespace) -> int:
+    job = order.jobs.get(args.deploy) if args.deploy else None
+    if job is not None and not (job.model or "").startswith("bedrock:"):
+        raise InputError(
+            f"job {job.key} has no model at Bedrock; what others tune answers by its id, or is deployed there"
+        )
+    region = args.region or (str(job.steps.get("region") or "") if job is not None else "") or None
+    served = order.serving(region)
+    if job is not None and job.model:
+        found = [served.make(job.model, units=args.units, cap_usd_month=args.cap_usd_month)]
+    elif args.undeploy:
+        found = [served.delete(args.undeploy)]
+    else:
+        found = served.all()
+    if args.json:
+        print(json.dumps([{**asdict(d), "reference": d.reference} for d in found], indent=2))
+        return 0
+    for one in found:
+        print(
+            f"{one.name}  {'deleted' if args.undeploy else one.status}  {one.kind}  {one.idle}\n  {one.reference}"
+        )
+    if job is not None:
+        print(
+            f"when it is Active: advise release make --model '{found[0].reference}'; delete it by --undeploy {found[0].name}"
+        )
+    if not found:
+        print("nothing of ours serves here")
+    return 0
+
+
+def _listen(order: Ordering, port: int) -> int:
+    from finetune.webhooks import WebhookRefused, Webhooks, listening
+
+    try:
+        hooks = Webhooks(order.jobs, os.environ.get("OPENAI_WEBHOOK_SECRET", ""))
+        server = listening(hooks, port)
+    except (WebhookRefused, OSError) as error:
+        raise InputError(f"--listen: {error}; OPENAI_WEBHOOK_SECRET holds the secret") from None
+    print(
+        f"advise: listening on http://127.0.0.1:{server.server_address[1]}; interrupt ends it",
+        file=sys.stderr,
+        flush=True,
+    )
+    with server:
+        server.serve_forever()
+    return 0
 
 
 def _controlled(order: Ordering, key: str, action: Action) -> None:

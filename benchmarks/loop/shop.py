@@ -71,21 +71,21 @@ TOPICS = (
         example=("Twelve Pins", "How heavy is the Twelve Pins jacket?"),
     ),
     Topic(
-        code="SHO", names=TOWNS, fact="{n} parking places", numbers=(11, 4), title="Our shop in {name}",
-        text="Our shop in {name} has {fact}. The house stands beside the church.",
-        said="Our shop in {name} has {fact}.",
+        code="SHO", names=TOWNS, fact="{n} people", numbers=(11, 4), title="Our shop in {name}",
+        text="{fact} work in our shop in {name}. The house stands beside the church.",
+        said="{fact} work in our shop in {name}.",
         asked=(
-            "How many parking places does the shop in {name} have?", "Are there parking places at the {name} shop?", "{name} shop, how many parking places?",
-            "Can I park at your shop in {name}, how many parking places are there?", "parking places in {name}", "What number of parking places is there in {name}?",
+            "How many people work in the shop in {name}?", "What number of people work at the {name} shop?", "At the {name} shop, how many people work?",
+            "In {name}, how many people work in your shop?", "people who work in the {name} shop, how many", "How large is the team of the shop in {name}, how many people?",
         ),
-        example=("Naas", "How many parking places do you have in Naas?"),
+        example=("Naas", "How many people work in your Naas shop?"),
     ),
     Topic(
         code="TRO", names=JACKETS, fact="{n} degrees", numbers=(21, 2), title="Washing the {name} trousers",
         text="Wash the {name} trousers at {fact}. Let them dry in the shade.",
         said="Wash the {name} trousers at {fact}.",
         asked=(
-            "At what temperature do I wash the {name} trousers?", "How warm may I wash the {name} trousers?", "{name} trousers, how many degrees to wash?",
+            "At what temperature do I wash the {name} trousers?", "How warm may I wash the {name} trousers?", "Wash the {name} trousers at how many degrees?",
             "How do I wash the {name} trousers, how many degrees?", "washing the {name} trousers, what temperature", "At how many degrees do the {name} trousers go into the wash?",
         ),
         example=("Twelve Pins", "At how many degrees do I wash the Twelve Pins trousers?"),
@@ -118,6 +118,13 @@ class Fact:
         """As Markdown."""
         title = self.topic.title.format(name=self.name)
         return f"# {title} [{self.code}]\n\n{self.topic.text.format(name=self.name, fact=self.value)}\n"
+
+    @property
+    def untitled(self) -> str:
+        """As Markdown whose text does not say what it is about; only the title, in the front matter, does."""
+        title = self.topic.title.format(name=self.name)
+        text = self.topic.text.format(name=self.name, fact=self.value).replace(f" to {self.name}", "")
+        return f'---\ntitle: "{title} [{self.code}]"\n---\n{text}\n'
 
     @property
     def answer(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,7 @@ class Asked:
 
     Attributes:
         right: A reply that is right in every way.
-        fact: Words that must stand in the reply; empty where the form says it all.
+        fact: The number, or label, that must stand in the reply; empty where the form says it all.
         planted: Whether a planted cause is on it.
         ask: What goes to the bot beside the message: tools, a schema.
     """
@@ -104,10 +105,7 @@ def answers(name: str, gaps: set[str], remedies: set[str], plants: Plants, *, se
             place = folder / ("spare" if fact.code in hidden else "help") / fact.file
             place.parent.mkdir(parents=True, exist_ok=True)
             blind = plants.blind and fact.topic.code == "PAR"
-            place.write_text(
-                fact.page.replace(f" to {fact.name} costs", " costs") if blind else fact.page,
-                encoding="utf-8",
-            )
+            place.write_text(fact.untitled if blind else fact.page, encoding="utf-8")
         (folder / "spare").mkdir(exist_ok=True)
         with Index(folder / ".advisor/index", embedder="minilm", store="memory") as index:
             index.build(
@@ -129,20 +127,21 @@ def answers(name: str, gaps: set[str], remedies: set[str], plants: Plants, *, se
             formed = not all(_held(rule, fact.answer) for rule in plants.rules)
             for text in fact.questions(wordings):
                 yield Asked(
-                    text=text, right=right, fact=_fact(right, fact), planted=unknown or unfound or formed
+                    text=text,
+                    right=right,
+                    fact=re.sub(r"\D", "", fact.value),
+                    planted=unknown or unfound or formed,
                 )
 
     def good(asked: Asked, reply: str) -> bool:
-        return asked.fact in reply and all(_held(rule, reply) for rule in plants.rules)
+        return re.search(rf"\b{asked.fact}\b", reply) is not None and all(
+            _held(rule, reply) for rule in plants.rules
+        )
 
     return World(
         name=name, gaps=frozenset(gaps), remedies=frozenset(remedies), build=build, logged=tuple(questions(shop.LOGGED)),
         held_out=tuple(questions(shop.HELD_OUT)), good=good,
     )  # fmt: skip
-
-
-def _fact(right: str, fact: Fact) -> str:
-    return shop.euro(fact.value) if shop.euro(fact.value) in right else fact.value
 
 
 def _held(rule: dict[str, Any], reply: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from finetune.doubles.bedrock_files import judge, rules
 from finetune.doubles.bedrock_serving import Serving
 from finetune.doubles.course import Course
+from finetune.doubles.eventstream import event
 from finetune.doubles.server import Answered, Double, Request, Route
 
 ACCOUNT = "123456789012"
@@ -105,6 +106,7 @@ class BedrockDouble(Double):
             f"DELETE {models}/{{id}}": self._guarded("DeleteCustomModel", self._delete_model),
             "GET /foundation-models/{id}": self._guarded("GetFoundationModel", self._foundation),
             "POST /model/{id}/converse": self._guarded("InvokeModel", self._converse),
+            "POST /model/{id}/converse-stream": self._guarded("InvokeModelWithResponseStream", self._stream),
             "POST /model/{id}/count-tokens": self._guarded("CountTokens", self._count_tokens),
         }
         served = {name: self._guarded(op, route) for name, (op, route) in self.serving.routes().items()}
@@ -336,6 +338,16 @@ class BedrockDouble(Double):
             "output": {"message": {"role": "assistant", "content": [{"text": text}]}}, "stopReason": "end_turn", "metrics": {"latencyMs": 1},
             "usage": {"inputTokens": prompt, "outputTokens": self.count(text), "totalTokens": prompt + self.count(text)},
         }  # fmt: skip
+
+    def _stream(self, request: Request) -> Any:
+        whole = self._converse(request)
+        words = whole["output"]["message"]["content"][0]["text"].split()
+        told: list[tuple[str, dict[str, Any]]] = [("messageStart", {"role": "assistant"})]
+        told += [("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": f"{w} "}}) for w in words]
+        told += [("contentBlockStop", {"contentBlockIndex": 0}), ("messageStop", {"stopReason": "end_turn"})]
+        told += [("metadata", {"usage": whole["usage"], "metrics": whole["metrics"]})]
+        body = b"".join(event(name, value) for name, value in told)
+        return Answered(200, body, {"Content-Type": "application/vnd.amazon.eventstream"})
 
     def _pace(self, id: str, model: str) -> None:
         """Hold an on-demand deployment of Llama 3.3 to the four requests a minute that were measured there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class OpenAIDouble(Double):
             f"POST {job}/cancel": self._cancel, f"POST {job}/pause": self._pause, f"POST {job}/resume": self._resume,
             f"GET {job}/events": self._events, f"GET {job}/checkpoints": self._checkpoints,
             "GET /models/{id}": self._model, "DELETE /models/{id}": self._delete_model, "POST /chat/completions": self._chat,
+            "POST /deployments/{id}/chat/completions": self._chat,
         }  # fmt: skip
 
     def admit(self, request: Request) -> None:
@@ -323,19 +325,32 @@ class OpenAIDouble(Double):
 
     def _chat(self, request: Request) -> Any:
         body = request.json()
-        model, messages = body.get("model"), body.get("messages") or []
+        model, messages = request.parts.get("id") or body.get("model"), body.get("messages") or []
         if model not in MODELS and model not in self._tuned():
             raise Answered(404, {"message": f"The model `{model}` does not exist or you do not have access to it.", "code": "model_not_found"})  # fmt: skip
         said = next((m.get("content") for m in reversed(messages) if m.get("role") == "user"), "")
         text = f"[{model}] {said}"
         prompt = tokens_of({"messages": messages}, self.count)
-        return {
-            "id": f"chatcmpl-{len(self.exchanges)}", "object": "chat.completion", "created": int(time.time()), "model": model,
-            "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, "message": {"role": "assistant", "content": text, "refusal": None}}],
-            "usage": {"prompt_tokens": prompt, "completion_tokens": self.count(text), "total_tokens": prompt + self.count(text)},
-        }  # fmt: skip
+        usage = {"prompt_tokens": prompt, "completion_tokens": self.count(text), "total_tokens": prompt + self.count(text)}  # fmt: skip
+        head = {"id": f"chatcmpl-{len(self.exchanges)}", "created": int(time.time()), "model": model}
+        if body.get("stream"):
+            return Answered(200, _streamed(head, text, usage), {"Content-Type": "text/event-stream"})
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}
+        return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
     def close(self) -> None:
         """Stop, webhooks included."""
         self.sender.close()
         super().close()
+
+
+def _streamed(head: Mapping[str, Any], text: str, usage: Mapping[str, int]) -> bytes:
+    """A reply word by word, as server-sent events."""
+    words = [{"role": "assistant", "content": ""}, *({"content": f"{word} "} for word in text.split()), {}]
+    parts: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": w, "finish_reason": None if w else "stop"}], "usage": None} for w in words
+    ]  # fmt: skip
+    parts.append({"choices": [], "usage": dict(usage)})
+    told = (json.dumps({**head, "object": "chat.completion.chunk", **p}) for p in parts)
+    return "".join(f"data: {line}\n\n" for line in [*told, "[DONE]"]).encode()

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 PROVIDERS: dict[str, str] = {
     "openai": "router.models.langchain:openai",
-    "azure": "router.models.langchain:azure",
     "anthropic": "router.models.langchain:anthropic",
+    "azure": "router.models.langchain:azure",
+    "mantle": "router.models.langchain:mantle",
     "bedrock": "router.models.langchain:bedrock",
     "local": "router.models.llamacpp:local",
     "hf": "router.models.transformers:Transformers",

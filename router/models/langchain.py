@@ -66,6 +66,13 @@ def anthropic(name: str, **options: Any) -> LangChainModel:
     return LangChainModel(_start(name, "anthropic", given), schema_by="tool", takes_documents=True)
 
 
+def mantle(name: str, *, base_url: str | None = None, **options: Any) -> LangChainModel:
+    """Return a model at Bedrock's endpoint that speaks OpenAI's API; `AWS_BEARER_TOKEN_BEDROCK` is the key."""
+    region = os.environ.get("AWS_REGION", "us-west-2")
+    options.setdefault("api_key", os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+    return openai(name, base_url=base_url or f"https://bedrock-mantle.{region}.api.aws/v1", **options)
+
+
 def bedrock(name: str, **options: Any) -> LangChainModel:
     """Return a model on Amazon Bedrock, by its Converse interface: an id, or the ARN of a custom deployment or of provisioned throughput."""
     given: dict[str, Any] = {"timeout": _TIMEOUT_S, "max_retries": _RETRIES}
