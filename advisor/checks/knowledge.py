@@ -24,9 +24,9 @@ from router.abstention import abstains
 from router.contract.rules import Rule
 
 _PASSAGE_CAP, _REPLY_CAP, _QUESTION_CAP = 8_000, 3_000, 1_500
-_SHORT, _SHORTEST = 3, 1
+_SHORT = 3
 _LEAST_TERMS = 2
-_COPY = 120
+_COPY = 40
 _MARKER = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _LEANS = re.compile(
     r"\b(?:it|its|this|that|these|those|they|them|their|he|she|his|her|there|one|ones|same|also|else|other|another)\b|^\W*(?:and|but|so|or|then|und|aber|et|mais|y|pero|e|ma)\b",
@@ -79,7 +79,8 @@ class _View:
 
 def check_knowledge(exchange: Exchange, context: Context) -> Iterable[Evidence]:
     """Climb the ladder on an exchange that has passages or documents to compare with; else only weak hints."""
-    if not exchange.reply.content.strip() or len(terms(exchange.question[:_QUESTION_CAP])) < _LEAST_TERMS:
+    query = _query(exchange)[0]
+    if not exchange.reply.content.strip() or len(terms(query)) < _LEAST_TERMS:
         return
     rules = rules_for(exchange, context)
     if exchange.passages is None and _not_about_content(exchange, rules):
@@ -108,13 +109,18 @@ def _not_about_content(exchange: Exchange, rules: Sequence[Rule]) -> bool:
     return bool(exchange.tools) or bool(exchange.reply.tool_calls) or asked_for_form
 
 
-def _look(exchange: Exchange, context: Context, declined: str, rules: Sequence[Rule]) -> _View:
+def _query(exchange: Exchange) -> tuple[str, bool]:
+    """Return what to search for, and whether the question leans on what was said before."""
     question = exchange.question[:_QUESTION_CAP]
     users = [m.content for m in exchange.conversation if m.role == "user"]
     leans = len(users) > 1 and _LEANS.search(question) is not None
-    # More words of the turn before draw the search away from what is asked now.
-    short = len(users) > 1 and len(set(terms(question))) <= (_SHORT if leans else _SHORTEST)
-    query = f"{question} {users[-2][:400]}" if short else question
+    # More words of the turn before would draw the search away from what is asked now.
+    short = leans and 1 <= len(set(terms(question))) <= _SHORT
+    return (f"{question} {users[-2][:400]}" if short else question), leans
+
+
+def _look(exchange: Exchange, context: Context, declined: str, rules: Sequence[Rule]) -> _View:
+    question, (query, leans) = exchange.question[:_QUESTION_CAP], _query(exchange)
     asked = frozenset(terms(query))
     passages = exchange.passages or ()
     cap = max(800, 3 * _PASSAGE_CAP // max(1, len(passages)))
@@ -208,7 +214,9 @@ def _support(view: _View) -> Iterator[Evidence]:
         note = "The reply keeps to passages that hold little of the question."
         yield _knows("faithful_to_misfit", faithful, note, told, cause="missing_content")
     if not view.copied:
-        yield _knows("from_memory", view.sure * (0.25 - view.support) * 4, note, told, cause="missing_content")
+        yield _knows(
+            "from_memory", view.sure * (0.25 - view.support) * 4, note, told, cause="missing_content"
+        )
     taken = share(view.asked, vocabulary(view.reply), plain)
     yield _knows(
         "off_question",
@@ -235,9 +243,7 @@ def _invented(exchange: Exchange, view: _View) -> Iterator[Evidence]:
     shown = ", ".join((hard + soft)[:5])
     quotes = tuple(quote(f, "reply") for f in (hard + soft)[:3])
     note = f"The reply states {shown}, which no passage holds."
-    yield _knows(
-        "facts_invented", min(1.0, 0.6 * len(hard) + 0.25 * len(soft)), note, *quotes
-    )
+    yield _knows("facts_invented", min(1.0, 0.6 * len(hard) + 0.25 * len(soft)), note, *quotes)
 
 
 def _contradicted(view: _View) -> Iterator[Evidence]:
