@@ -107,10 +107,22 @@ class ImproveSettings(_Strict):
     price: TokenPrice | None = None
 
 
+class TrainSettings(_Strict):
+    """How `advise apply` trains, where the plan says that training is the remedy."""
+
+    base: str | None = None
+    weights: Literal["lora", "qlora", "full"] = "lora"
+    objective: Literal["sft", "dpo"] = "sft"
+    examples: tuple[Path, ...] = ()
+    epochs: float | None = Field(default=None, gt=0)
+    cap_usd: float = Field(default=0.0, ge=0)
+
+
 class GateSettings(_Strict):
     """How much the gate asks before it decides."""
 
     good: int = Field(default=150, ge=0)
+    general: int = Field(default=300, ge=0)
     cap_calls: int = Field(default=10_000, ge=0)
     margin: float = Field(default=0.02, ge=0, le=1)
     share: float = Field(default=0.1, gt=0, lt=1)
@@ -133,6 +145,27 @@ class RunSettings(_Strict):
     allow: Allowed = Allowed()
     webhook: str | None = None
     fail_on: tuple[str, ...] = ()
+
+
+class ServeSettings(_Strict):
+    """What is live, over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    unknown: Literal["default", "refuse"] = "default"
+    at_once: int = Field(default=64, ge=1)
+    tenant_at_once: int = Field(default=48, ge=1)
+    per_minute: int | None = Field(default=600, ge=1)
+    body_bytes: int = Field(default=2**20, ge=1024)
+    timeout_s: float = Field(default=120, gt=0)
+    read_s: float = Field(default=10, gt=0)
+    grace_s: float = Field(default=30, gt=0)
+    origins: tuple[str, ...] = ()
+    title: str | None = "Chat"
+    traces: Literal["full", "masked", "none"] = "full"
+    keep: int | None = Field(default=None, ge=1)
+    watch: Literal["off", "return", "promote"] = "return"
+    watch_every_s: float = Field(default=5, gt=0)
 
 
 class ReportSettings(_Strict):
@@ -177,8 +210,10 @@ class Config(_Strict):
     chat: ChatSettings = ChatSettings()
     probe: ProbeSettings = ProbeSettings()
     improve: ImproveSettings = ImproveSettings()
+    train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
     run: RunSettings = RunSettings()
+    serve: ServeSettings = ServeSettings()
     report: ReportSettings = ReportSettings()
 
 
@@ -324,6 +359,7 @@ def _anchored(config: Config, folder: Path, overridden: set[str]) -> Config:
             "labelled": at(config.labelled, "labelled"), "labels": at(config.labels, "labels"),
             "weights": at(config.weights, "weights"),
             "chat": config.chat.model_copy(update={"prompt": at(config.chat.prompt, "chat.prompt")}),
+            "train": config.train.model_copy(update={"examples": tuple(folder / p for p in config.train.examples)}),
             "run": config.run.model_copy(update={"logs": tuple(folder / p for p in config.run.logs)}),
             "index": config.index.model_copy(
                 update={

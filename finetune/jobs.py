@@ -53,6 +53,9 @@ _MIGRATIONS = (
         PRIMARY KEY (key, time, message)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE hooks (id TEXT PRIMARY KEY, kind TEXT NOT NULL, provider_id TEXT NOT NULL, received REAL NOT NULL) WITHOUT ROWID
+    """,
 )
 
 
@@ -117,10 +120,19 @@ class Jobs:
     Args:
         folder: The state folder; `jobs.db` and `jobs/<key>/` are made in it.
         backends: Gives the backend of a name; `finetune.backends.load` unless one's own are to be used.
+        open_cap_usd: Most that all jobs that are sent and not over may cost together, US dollars; None: each has its own cap
+            only.
     """
 
-    def __init__(self, folder: Path, *, backends: Callable[[str], Backend] = load) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        backends: Callable[[str], Backend] = load,
+        open_cap_usd: float | None = None,
+    ) -> None:
         self._folder = folder
+        self._open_cap_usd = open_cap_usd
         self._backends = backends
         self._loaded: dict[str, Backend] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -187,6 +199,7 @@ class Jobs:
                     f"job {key} is over ({job.state}): {job.message}", hint="order it again to try once more"
                 )
             perhaps_sent = job.state == "sending"
+            self._afford(job)
             self._set(key, state="sending")
             try:
                 id = self._backend(job).submit(
@@ -295,7 +308,33 @@ class Jobs:
             for r in rows
         ]
 
+    def at_provider(self, provider_id: str) -> Job | None:
+        """Return the job of a provider's id; None if there is none, or its id is not known yet."""
+        with self._open() as db:
+            row = db.execute("SELECT * FROM jobs WHERE provider_id = ?", (provider_id,)).fetchone()
+        return None if row is None else _job(row)
+
+    def heard(self, id: str, kind: str, provider_id: str) -> bool:
+        """Write a provider's message down and return whether it is the first of its id."""
+        with self._open() as db, db:
+            done = db.execute(
+                "INSERT OR IGNORE INTO hooks VALUES (?,?,?,?)", (id, kind, provider_id, time.time())
+            )
+        return done.rowcount == 1
+
     # Parts of it
+
+    def _afford(self, job: Job) -> None:
+        """Hold all open jobs together to their cap; a job that has to wait for that stays as it is."""
+        if self._open_cap_usd is None:
+            return
+        others = [j for j in self.all() if j.key != job.key and not j.is_over and j.state != "written"]
+        most = sum(j.estimate.high for j in others) + job.estimate.high
+        if most > self._open_cap_usd:
+            raise JobUnavailable(
+                f"with {len(others)} open jobs it may come to ${most:.2f}, more than the cap of ${self._open_cap_usd:.2f} over all",
+                hint="wait for one to end, or raise the cap",
+            )
 
     def _stopped_before(self, job: Job, action: Action) -> Job:
         if action != "cancel":

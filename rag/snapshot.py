@@ -82,6 +82,7 @@ class Snapshot:
         self._closed = True
         self._lease = Lease(folder / "lease")
         self.manifest = manifest.read(folder / "manifest.json")
+        self._id = self.manifest.id
         self.embedder = embedder
         self._asked = asked
         self._reranker = reranker
@@ -107,7 +108,7 @@ class Snapshot:
     @property
     def id(self) -> str:
         """Id of the version."""
-        return self.manifest.id
+        return self._id
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -115,6 +116,10 @@ class Snapshot:
     def documents(self) -> Iterator[Document]:
         """Yield every document, by id."""
         return self._table.documents()
+
+    def document(self, id: str) -> Document | None:
+        """Return a document; None if there is none of that id. Whether an asker may see it is not looked at."""
+        return self._table.document(id)
 
     def search(
         self,

@@ -28,6 +28,8 @@ CREATE TABLE vectors (id TEXT PRIMARY KEY, document TEXT NOT NULL, class TEXT NO
 CREATE INDEX vector_of_document ON vectors (document);
 """
 _MANY = 500
+_LATELY = 2000
+"""Chunks kept at hand, some megabytes; the file never changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,7 @@ class Table:
             isolation_level=None,
         )
         self._lock = threading.Lock()
+        self._lately: dict[str, Found] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -148,6 +151,11 @@ class Table:
         """Yield every document, by id."""
         for about, text in self._all("SELECT about, text FROM documents ORDER BY id"):
             yield replace(from_json(about), text=text)
+
+    def document(self, id: str) -> Document | None:
+        """Return a document; None if there is none of that id."""
+        rows = self._all("SELECT about, text FROM documents WHERE id = ?", (id,))
+        return replace(from_json(rows[0][0]), text=rows[0][1]) if rows else None
 
     def chunks(self) -> tuple[list[str], list[str]]:
         """Return ids and classes of all chunks, in the order of their rows."""
@@ -179,7 +187,19 @@ class Table:
         return [found[id] for id in ids]
 
     def found(self, ids: Sequence[str]) -> dict[str, Found]:
-        """Return the chunks of these ids that there are."""
+        """Return the chunks of these ids that there are; those that were asked for lately need no reading."""
+        with self._lock:
+            known = {id: self._lately[id] for id in ids if id in self._lately}
+        if len(known) == len(ids):
+            return known
+        read = self._read([id for id in ids if id not in known])
+        with self._lock:
+            self._lately.update(read)
+            while len(self._lately) > _LATELY:
+                del self._lately[next(iter(self._lately))]
+        return known | read
+
+    def _read(self, ids: Sequence[str]) -> dict[str, Found]:
         columns = "c.id, d.about, c.text, c.start, c.end, c.heading, c.place, c.terms"
         rows = self._all(
             f"SELECT {columns} FROM chunks c JOIN documents d ON d.id = c.document WHERE c.id IN ({','.join('?' * len(ids))})", ids

@@ -138,7 +138,9 @@ class Bot:
             run.demands = replace(demands, named=labels(run.hits), weigh=self._snapshot.weigh)
         elif self._snapshot is not None:
             run.demands = replace(demands, contract=without_sources(contract))
-        run.messages = compose(self.prompt, request.messages, run.demands.named)
+        # A model that cites by itself says so; its citations are checked like any other's.
+        documents = how.cite and bool(getattr(self._model, "takes_documents", False))
+        run.messages = compose(self.prompt, request.messages, run.demands.named, documents=documents)
         return run
 
     def _query(self, request: Request) -> str | None:
@@ -257,7 +259,7 @@ class Bot:
         most = how.max_tokens if asked.max_tokens is None else min(asked.max_tokens, how.max_tokens)
         temperature = how.temperature if asked.temperature is None else asked.temperature
         options: dict[str, Any] = {"schema": schema, "max_tokens": most, "temperature": temperature}
-        return options | {"tools": run.demands.tools or None, "stop": how.stop or None}
+        return options | {"tools": run.demands.tools or None, "stop": (*how.stop, *asked.stop) or None}
 
     # The model, shown as it speaks
 
@@ -323,7 +325,7 @@ class Bot:
             total=time.perf_counter() - run.started,
         )
         return Reply(
-            id=f"reply-{uuid.uuid4().hex[:24]}", text=draft.text, tool_calls=_identified(draft.calls), citations=draft.citations, passages=run.hits,
+            id=run.request.id or f"reply-{uuid.uuid4().hex[:24]}", text=draft.text, tool_calls=_identified(draft.calls), citations=draft.citations, passages=run.hits,
             declined=declined or any(i.kind == "declined" for i in draft.interventions) or (bool(run.hits) and abstains(draft.text) == "fully"),
             interventions=draft.interventions, breaches=draft.breaches, finish_reason=draft.finish_reason, model=self.release.model,
             answered_by=run.answered_by, release=self._id, prompt=self.release.prompt, index=self._snapshot.id if self._snapshot else None,

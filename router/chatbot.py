@@ -16,20 +16,26 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
+from weakref import WeakValueDictionary
 
-from rag.index import Index
+from rag.documents import Document
+from rag.embedders.port import EmbedderFailed
+from rag.index import Index, IndexMissing
+from rag.snapshot import Snapshot
+from rag.stores.port import StoreFailed
+from rag.versions import UnknownVersion
 from router import models
 from router.bot import Bot
-from router.live import Choice, Live
+from router.live import Choice, Live, NothingLive
 from router.models.port import ChatModel, ModelError
 from router.outcomes import Outcomes
 from router.portal import PORTAL
-from router.prompts import Prompts
+from router.prompts import Prompt, Prompts
 from router.releases import Releases
 from router.replies import Piece, Reply, Request
 from router.spans import feedback_line, reply_lines
@@ -51,10 +57,13 @@ class Asked(TypedDict, total=False):
     access: frozenset[str]
     max_tokens: int | None
     temperature: float | None
+    stop: tuple[str, ...]
+    release: str | None
+    id: str
 
 
-class UnknownReply(LookupError):
-    """Feedback on a reply that this chatbot never gave."""
+_FAULTS = (ModelError, EmbedderFailed, StoreFailed, LookupError, OSError)
+"""What a release may fail of."""
 
 
 class Chatbot:
@@ -83,6 +92,8 @@ class Chatbot:
         self.outcomes = Outcomes(folder)
         self._bots: OrderedDict[str, Bot] = OrderedDict()
         self._most = open_bots
+        # Those that a bot holds open; nothing is held here.
+        self._snapshots: WeakValueDictionary[str, Snapshot] = WeakValueDictionary()
         self._guard = threading.Lock()
         self._aside: set[asyncio.Task[None]] = set()
 
@@ -103,6 +114,7 @@ class Chatbot:
         Raises:
             NothingLive: No release is live for the tenant.
             UnknownTenant: No route names the tenant, and such are refused.
+            UnknownRelease: A release was asked for that no route of the tenant names.
             ModelError: The model gave no answer.
         """
         return PORTAL.call(self.areply(messages, **asked))
@@ -113,28 +125,35 @@ class Chatbot:
 
     async def areply(self, messages: Messages, **asked: Unpack[Asked]) -> Reply:
         """Answer a conversation; see `reply`."""
-        request, choice, bot = await self._begun(messages, asked)
-        try:
-            reply = await bot.areply(request)
-        except ModelError as error:
-            self._failed(request, choice, bot, error)
-            raise
-        return self._done(request, choice, bot, reply)
+        request = _request(messages, asked)
+        for choice in self._choices(request):
+            try:
+                bot = await self._bot(choice.release)
+                reply = await bot.areply(request)
+            except _FAULTS as error:
+                self._failed(request, choice, error)
+                if choice.arm != "canary":
+                    raise
+                continue
+            return self._done(request, choice, bot, reply)
+        raise AssertionError("what is live answers or raises")
 
     async def astream(self, messages: Messages, **asked: Unpack[Asked]) -> AsyncGenerator[Piece, None]:
         """Answer piece by piece; see `stream`. Closing it early ends the model's work."""
-        request, choice, bot = await self._begun(messages, asked)
-        try:
-            async with aclosing(bot.astream(request)) as pieces:
-                async for piece in pieces:
-                    yield (
-                        piece
-                        if piece.reply is None
-                        else Piece(reply=self._done(request, choice, bot, piece.reply))
-                    )
-        except ModelError as error:
-            self._failed(request, choice, bot, error)
-            raise
+        request, shown = _request(messages, asked), False
+        for choice in self._choices(request):
+            try:
+                bot = await self._bot(choice.release)
+                async with aclosing(bot.astream(request)) as pieces:
+                    async for piece in pieces:
+                        shown = True
+                        done = None if piece.reply is None else self._done(request, choice, bot, piece.reply)
+                        yield piece if done is None else Piece(reply=done)
+                return
+            except _FAULTS as error:
+                self._failed(request, choice, error)
+                if choice.arm != "canary" or shown:
+                    raise
 
     def feedback(
         self, reply_id: str, *, thumb: Thumb | None = None, comment: str = "", correction: str | None = None
@@ -170,6 +189,7 @@ class Chatbot:
             )
         if thumb is not None:
             self.outcomes.rate(reply_id, 1 if thumb == "up" else -1)
+            self.outcomes.flush()
 
     def as_runnable(self, **asked: Unpack[Asked]) -> Any:
         """Return the chatbot as a LangChain Runnable from messages (or a text) to an AI message; needs langchain-core."""
@@ -188,6 +208,44 @@ class Chatbot:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def document(self, index: str, id: str) -> Document | None:
+        """Return a document as a version of the index holds it; None if the version or the document is gone.
+
+        Whether an asker may see it is not looked at.
+        """
+        known = self._snapshots.get(index)
+        if known is not None:
+            return known.document(id)
+        try:
+            with closing(self._index.at(index)) as snapshot:
+                return snapshot.document(id)
+        except (UnknownVersion, IndexMissing):
+            return None
+
+    @property
+    def lost_traces(self) -> int:
+        """Traces that could not be written so far."""
+        return self._traces.lost if self._traces is not None else 0
+
+    async def warm(self) -> None:
+        """Open what is live, what is tried and what would be taken back to, so that no request waits for that.
+
+        Raises:
+            NothingLive: Nothing is live, or the pointer is damaged.
+            ModelError: A model cannot be loaded.
+            LookupError: A release, prompt or index version is not there.
+        """
+        routes = self.pointer.routes().values()
+        if not routes:
+            raise NothingLive("nothing is live yet; promote a release with `advise release promote`")
+        wanted = (
+            [r.release for r in routes]
+            + [r.canary for r in routes]
+            + [p for r in routes for p in r.previous[:1]]
+        )
+        for release in list(dict.fromkeys(w for w in wanted if w is not None))[: self._most]:
+            await self._bot(release)
+
     async def settled(self) -> None:
         """Return when all shadow replies are done."""
         while self._aside:
@@ -201,12 +259,14 @@ class Chatbot:
 
     # Parts of it
 
-    async def _begun(self, messages: Messages, asked: Asked) -> tuple[Request, Choice, Bot]:
-        request = _request(messages, asked)
+    def _choices(self, request: Request) -> Iterator[Choice]:
+        """Yield what answers; behind a canary what is live, since nobody is to lose an answer to a trial."""
         choice = self.pointer.choose(
-            tenant=request.tenant, task=request.task, conversation=request.conversation
-        )
-        return request, choice, await self._bot(choice.release)
+            tenant=request.tenant, task=request.task, conversation=request.conversation, release=request.release
+        )  # fmt: skip
+        yield choice
+        if choice.arm == "canary":
+            yield replace(choice, release=self.pointer.routes()[choice.route].release, arm="live")
 
     async def _bot(self, release: str) -> Bot:
         with self._guard:
@@ -225,6 +285,8 @@ class Chatbot:
     def _opened(self, id: str) -> Bot:
         release = self._releases.get(id)
         snapshot = self._index.at(release.index) if release.index else None
+        if snapshot is not None:
+            self._snapshots[snapshot.id] = snapshot
         return Bot(release, self._prompts.get(release.prompt), self._load(release.model), snapshot)
 
     def _done(self, request: Request, choice: Choice, bot: Bot, reply: Reply) -> Reply:
@@ -239,7 +301,8 @@ class Chatbot:
     async def _shadowed(self, request: Request, choice: Choice, release: str) -> None:
         try:
             bot = await self._bot(release)
-            reply = await bot.areply(request)
+            # What was shown has the id that was asked for; what is not shown needs one of its own.
+            reply = await bot.areply(replace(request, id=""))
         except (ModelError, LookupError):
             return  # nobody sees a shadow, so nobody is told of its faults
         self._noted(request, bot, replace(reply, route=choice.route, arm="shadow"))
@@ -252,23 +315,32 @@ class Chatbot:
                 lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown)
             )
 
-    def _failed(self, request: Request, choice: Choice, bot: Bot, error: ModelError) -> None:
-        if self._traces is None:
-            return
+    def _failed(self, request: Request, choice: Choice, error: Exception) -> None:
+        with self._guard:
+            bot = self._bots.get(choice.release)
         reply = Reply(
-            id=f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model, release=choice.release, prompt=bot.release.prompt,
-            route=choice.route, arm=choice.arm, time=time.time(),
+            id=request.id or f"reply-{uuid.uuid4().hex[:24]}", text="", model=bot.release.model if bot else "", release=choice.release,
+            prompt=bot.release.prompt if bot else "", route=choice.route, arm=choice.arm, time=time.time(),
         )  # fmt: skip
-        how, prompt, told = self._tracing, bot.prompt, str(error)
-        self._traces.write(
-            lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown, error=told)
-        )
+        if choice.arm == "canary":
+            # What is live answers under that id.
+            reply = replace(reply, id=f"reply-{uuid.uuid4().hex[:24]}")
+        self.outcomes.add(reply, conversation=request.conversation, failed=True)
+        if self._traces is not None:
+            how, prompt, told = self._tracing, bot.prompt if bot else Prompt.of(""), str(error)
+            self._traces.write(
+                lambda: reply_lines(request, reply, prompt, resource=how.service, shown=how.shown, error=told)
+            )
 
 
 def _request(messages: Messages, asked: Asked) -> Request:
     given: dict[str, Any] = dict(asked)
     request = Request(**{**given, "messages": tuple(messages), "tools": tuple(given.get("tools") or ())})
-    return request if request.conversation else replace(request, conversation=_conversation(request))
+    return (
+        request
+        if request.conversation
+        else replace(request, conversation=_conversation(request), untold=True)
+    )
 
 
 def _conversation(request: Request) -> str:

@@ -36,8 +36,20 @@ def passages_text(named: Mapping[str, Hit]) -> str:
     return "\n\n".join(blocks) or NOTHING_FOUND
 
 
+def passages_documents(named: Mapping[str, Hit]) -> list[dict[str, Any]]:
+    """Return the passages as documents of a message's content, for models that cite by themselves; see `router.models.documents`."""
+    return [
+        {"type": "document", "label": label, "title": " > ".join(dict.fromkeys(filter(None, (hit.title, *hit.heading)))), "text": hit.text.strip()}
+        for label, hit in named.items()
+    ]  # fmt: skip
+
+
 def compose(
-    prompt: Prompt, conversation: Sequence[Mapping[str, Any]], named: Mapping[str, Hit] | None
+    prompt: Prompt,
+    conversation: Sequence[Mapping[str, Any]],
+    named: Mapping[str, Hit] | None,
+    *,
+    documents: bool = False,
 ) -> tuple[Mapping[str, Any], ...]:
     """Return the messages to send.
 
@@ -48,6 +60,7 @@ def compose(
         prompt: The prompt; a system message of the conversation's own is kept behind it.
         conversation: In OpenAI form.
         named: The passages by label; None if none were looked for.
+        documents: Whether the passages go along as documents, and not as text.
     """
     own = [words_of(m) for m in conversation if m.get("role") in ("system", "developer")]
     system = "\n\n".join(filter(None, (prompt.system, *own)))
@@ -55,6 +68,10 @@ def compose(
     if named is not None:
         at = next((n for n in range(len(rest) - 1, -1, -1) if rest[n].get("role") == "user"), None)
         if at is not None:
-            rest[at] = {**rest[at], "content": f"{passages_text(named)}\n\nQuestion: {words_of(rest[at])}"}
+            asked = f"Question: {words_of(rest[at])}"
+            content: Any = f"{passages_text(named)}\n\n{asked}"
+            if documents and named:
+                content = [*passages_documents(named), {"type": "text", "text": asked}]
+            rest[at] = {**rest[at], "content": content}
     head = [{"role": "system", "content": system}] if system else []
     return (*head, *prompt.examples, *rest)

@@ -1,15 +1,16 @@
-"""Live: which release answers whom. One small file, replaced at once; every request looks whether it changed.
+"""Live: which release answers whom. One small file, replaced at once; requests look whether it changed.
 
 live = Live(Path(".advisor"))
 live.promote(release_id)                      # for everybody
 live.canary(other_id, share=0.1, tenant="acme")
-live.rollback(tenant="acme")                  # from the next request on
+live.rollback(tenant="acme")                  # from the next request on; in other processes 50 ms later
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ ANYBODY = "*"
 _FORMAT = "rightfix-live-1"
 _REMEMBERED = 50
 _WAIT_S = 30.0
+_FRESH_S = 0.05
 
 
 class NothingLive(LookupError):
@@ -33,6 +35,10 @@ class NothingLive(LookupError):
 
 class UnknownTenant(LookupError):
     """A customer that no route names, where such are refused."""
+
+
+class UnknownRelease(LookupError):
+    """A release that the customer's route does not name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +88,20 @@ class Choice:
     Attributes:
         route: Name of the route that was followed, for instance `acme` or `*`.
         release: Id of the release.
-        arm: `live` or `canary`.
+        arm: `live`, `canary`, or `pinned` where the request itself named the release.
         shadow: Id of a release that is to answer too, unseen.
     """
 
     route: str
     release: str
-    arm: Literal["live", "canary"] = "live"
+    arm: Literal["live", "canary", "pinned"] = "live"
     shadow: str | None = None
+
+
+def whose(route: str) -> tuple[str | None, str | None]:
+    """Return tenant and task of a route by its name; None where it is for all."""
+    tenant, _, task = route.partition("/")
+    return (None if tenant == ANYBODY else tenant), task or None
 
 
 def route_name(tenant: str | None, task: str | None) -> str:
@@ -111,16 +123,20 @@ class Live:
         self._unknown = unknown
         self._guard = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
+        self._looked = -math.inf
         self._routes: Mapping[str, Route] = {}
 
     # Reading
 
     def routes(self) -> Mapping[str, Route]:
-        """Return all routes by name; the file is read again only if it changed.
+        """Return all routes by name; the file is looked at again after 50 ms, and read again only if it changed.
 
         Raises:
             NothingLive: The file is damaged.
         """
+        now = time.monotonic()
+        if now - self._looked < _FRESH_S:
+            return self._routes
         try:
             found = self._file.stat()
         except FileNotFoundError:
@@ -129,43 +145,74 @@ class Live:
         with self._guard:
             if stamp != self._stamp:
                 self._routes, self._stamp = _read(self._file), stamp
+            self._looked = now
             return self._routes
 
-    def choose(self, *, tenant: str | None = None, task: str | None = None, conversation: str = "") -> Choice:
+    def choose(
+        self, *, tenant: str | None = None, task: str | None = None, conversation: str = "", release: str | None = None
+    ) -> Choice:  # fmt: skip
         """Return what answers a request; the same conversation gets the same answer as long as the route stays.
 
         Args:
             tenant: Who asks.
             task: What for, if routes tell tasks apart.
             conversation: Id of the conversation.
+            release: Id of the release that is to answer; only one that a route of the tenant names, now or before.
 
         Raises:
             UnknownTenant: No route names the tenant, and such are refused.
+            UnknownRelease: No route of the tenant names the release.
             NothingLive: Nothing is live for it.
         """
+        if release is not None:
+            return self._pinned(release, tenant)
+        name, route = self._route(tenant, task)
+        takes = route.canary is not None and _place(route.canary, conversation) < route.share
+        chosen = route.canary if takes and route.canary is not None else route.release
+        return Choice(route=name, release=chosen, arm="canary" if takes else "live", shadow=route.shadow)
+
+    def reach(self, tenant: str | None = None) -> Mapping[str, Route]:
+        """Return the routes that may answer a tenant, by name: its own, and those for anybody if such are not refused.
+
+        Raises:
+            UnknownTenant: No route names the tenant, and such are refused.
+        """
         routes = self.routes()
+        self._admitted(tenant, routes)
+        return {n: r for n, r in routes.items() if n.partition("/")[0] in (tenant, ANYBODY)}
+
+    def _pinned(self, release: str, tenant: str | None) -> Choice:
+        for name, route in self.reach(tenant).items():
+            if release in (route.release, route.canary, *route.previous):
+                return Choice(route=name, release=release, arm="pinned")
+        raise UnknownRelease(f"there is no model {release!r} here")
+
+    def _admitted(self, tenant: str | None, routes: Mapping[str, Route]) -> None:
         own = {name.partition("/")[0] for name in routes}
         if tenant is not None and tenant not in own and self._unknown == "refuse":
             raise UnknownTenant(f"no route names the tenant {tenant!r}")
+
+    def _route(self, tenant: str | None, task: str | None) -> tuple[str, Route]:
+        routes = self.routes()
+        self._admitted(tenant, routes)
         names = [route_name(t, k) for t in dict.fromkeys((tenant, None)) for k in dict.fromkeys((task, None))]
         name = next((n for n in names if n in routes), None)
         if name is None:
             raise NothingLive(
                 f"nothing is live for {names[0]}; promote a release with `advise release promote`"
             )
-        route = routes[name]
-        takes = route.canary is not None and _place(route.canary, conversation) < route.share
-        release = route.canary if takes and route.canary is not None else route.release
-        return Choice(route=name, release=release, arm="canary" if takes else "live", shadow=route.shadow)
+        return name, routes[name]
 
     # Changing
 
     def promote(
-        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = ""
-    ) -> Route:
-        """Make a release live; a canary or shadow of the route ends."""
+        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = "", tried: bool = False
+    ) -> Route:  # fmt: skip
+        """Make a release live; a canary or shadow of the route ends. With `tried`, only if it is the canary still."""
 
         def change(route: Route | None) -> Route:
+            if tried and (route is None or route.canary != release):
+                return _there(route)
             if route is None:
                 return Route(release=release)
             before = (route.release, *route.previous) if route.release != release else route.previous
@@ -243,8 +290,12 @@ class Live:
         self, name: str, change: Callable[[Route | None], Route], told: tuple[str, str | None, str]
     ) -> Route:
         with self._writing():
+            self._looked = -math.inf
             routes = dict(self.routes())
-            route = change(routes.get(name))
+            before = routes.get(name)
+            route = change(before)
+            if route == before:
+                return route
             what, release, why = told
             done = Change(at=time.time(), what=what, release=release or route.release, why=why)
             route = replace(route, changes=(done, *route.changes)[:_REMEMBERED])
@@ -253,6 +304,7 @@ class Live:
                 "routes": {n: asdict(r) for n, r in sorted({**routes, name: route}.items())},
             }
             write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", self._file)
+            self._looked = -math.inf
             return route
 
     @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +51,14 @@ class Outcomes:
         self._waiting: queue.SimpleQueue[tuple[str, tuple[object, ...]] | threading.Event | None] = (
             queue.SimpleQueue()
         )
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rightfix-outcomes", daemon=True)
         self._thread.start()
 
-    def add(self, reply: Reply, *, conversation: str) -> None:
-        """Note how a reply fared."""
-        held = not reply.breaches and not any(
-            i.kind in ("fallback", "call_dropped") for i in reply.interventions
-        )
+    def add(self, reply: Reply, *, conversation: str, failed: bool = False) -> None:
+        """Note how a reply fared; `failed` if there was none."""
+        broken = failed or any(i.kind in ("fallback", "call_dropped") for i in reply.interventions)
+        held = not reply.breaches and not broken
         row = (reply.id, reply.time, reply.route, reply.release, reply.arm, conversation, int(held))
         self._waiting.put(
             (
@@ -73,11 +72,11 @@ class Outcomes:
         self._waiting.put(("UPDATE outcomes SET thumb = ? WHERE reply = ?", (thumb, reply_id)))
 
     def tally(self, *, route: str, release: str, since: float = 0.0) -> Tally:
-        """Return how a release fared on a route since a time; shadow replies do not count."""
+        """Return how a release fared on a route since a time; replies in the shadow or by a release that the asker chose do not count."""
         with closing(self._open()) as db:
             row = db.execute(
                 "SELECT count(*), total(held), count(thumb), total(thumb > 0), count(DISTINCT conversation) FROM outcomes "
-                "WHERE route = ? AND release = ? AND time >= ? AND arm <> 'shadow'",
+                "WHERE route = ? AND release = ? AND time >= ? AND arm IN ('live', 'canary')",
                 (route, release, since),
             ).fetchone()
         return Tally(replies=row[0], held=int(row[1]), rated=row[2], good=int(row[3]), conversations=row[4])
@@ -86,12 +85,14 @@ class Outcomes:
         """Return when all that was noted is in the file."""
         done = threading.Event()
         self._waiting.put(done)
+        self._hurry.set()
         done.wait()
 
     def close(self) -> None:
         """Write what waits."""
         if self._thread.is_alive():
             self._waiting.put(None)
+            self._hurry.set()
             self._thread.join()
 
     def _work(self) -> None:
@@ -99,6 +100,7 @@ class Outcomes:
             going = True
             while going:
                 batch = [self._waiting.get()]
+                self._hurry.clear()
                 while not self._waiting.empty():
                     batch.append(self._waiting.get())
                 statements = [b for b in batch if isinstance(b, tuple)]
@@ -109,7 +111,7 @@ class Outcomes:
                         done.set()
                 going = None not in batch
                 if going and len(batch) < 100:
-                    time.sleep(_EVERY_S)
+                    self._hurry.wait(_EVERY_S)
 
     @staticmethod
     def _written(db: sqlite3.Connection, statements: list[tuple[str, tuple[object, ...]]]) -> None:

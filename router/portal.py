@@ -19,7 +19,7 @@ class Portal:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and return what it returns, or raise what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self._running()).result()
+        return asyncio.run_coroutine_threadsafe(work, self.loop()).result()
 
     def iterate(self, pieces: AsyncGenerator[T, None]) -> Iterator[T]:
         """Yield what an asynchronous generator yields; stopping early closes it."""
@@ -32,7 +32,8 @@ class Portal:
         finally:
             self.call(pieces.aclose())
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, running."""
         with self._guard:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

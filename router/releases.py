@@ -73,7 +73,7 @@ class Release:
     """What answers.
 
     Attributes:
-        model: `provider:name`, with `@adapter` behind it if one is used.
+        model: `provider:name`, with `+adapter` behind it if one is used.
         prompt: Id of the prompt.
         index: Version of the index; None for a bot without retrieval.
         contract: What every reply must satisfy.

@@ -105,7 +105,7 @@ class Reply:
         prompt: Id of the prompt.
         index: Version of the index; None without retrieval.
         route: Route that was followed; empty outside a chatbot.
-        arm: `live`, `canary` or `shadow`.
+        arm: `live`, `canary`, `shadow` or `pinned` (the request named the release).
         calls: Model calls it took.
         cost_usd: Price of all of them; None if the price is not known.
         time: When the request came, seconds since the epoch.
@@ -126,7 +126,7 @@ class Reply:
     prompt: str = ""
     index: str | None = None
     route: str = ""
-    arm: Literal["live", "canary", "shadow"] = "live"
+    arm: Literal["live", "canary", "shadow", "pinned"] = "live"
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
@@ -163,10 +163,14 @@ class Request:
         tenant: Who asks.
         task: What for, if routes tell tasks apart.
         conversation: Id of the conversation; made of its first message unless given.
+        untold: Whether it was so made: good enough to answer a talk alike throughout, but other people may begin alike.
         user: Who in the tenant asks; only a hash of it is kept.
         access: Tags the asker holds, for documents that not everybody may see.
         max_tokens: Most tokens of this reply; the release's own unless given, and never more.
         temperature: In place of the release's.
+        stop: Texts before which the reply is cut, beside the release's.
+        release: Id of the release that is to answer, of those that a route of the tenant names; None for whatever is live.
+        id: Of the reply; made unless given.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -175,10 +179,14 @@ class Request:
     tenant: str | None = None
     task: str | None = None
     conversation: str = ""
+    untold: bool = False
     user: str | None = None
     access: frozenset[str] = frozenset()
     max_tokens: int | None = None
     temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    release: str | None = None
+    id: str = ""
 
     @property
     def question(self) -> str:

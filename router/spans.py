@@ -136,7 +136,7 @@ def _chat(request: Request, reply: Reply, prompt: Prompt, shown: Shown | None) -
     provider, _, name = reply.model.partition(":")
     found: dict[str, Any] = {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": _PROVIDERS.get(provider, provider), "gen_ai.request.model": name,
-        "gen_ai.response.model": reply.answered_by or name, "gen_ai.response.id": reply.id, "gen_ai.conversation.id": request.conversation,
+        "gen_ai.response.model": reply.answered_by or name, "gen_ai.response.id": reply.id, "gen_ai.conversation.id": None if request.untold else request.conversation,
         "gen_ai.response.finish_reasons": [reply.finish_reason] if reply.finish_reason else [],
         "gen_ai.usage.input_tokens": reply.usage.input_tokens, "gen_ai.usage.output_tokens": reply.usage.output_tokens,
         "llm.cost.total": reply.cost_usd, "tenant.id": request.tenant, "user.id": _digest(request.user)[:16] if request.user else None,
@@ -242,12 +242,14 @@ def _pairs(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"stringValue": value}
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
     if isinstance(value, float):
         return {"doubleValue": value}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return {"arrayValue": {"values": [_value(v) for v in value]}}
     return {"stringValue": str(value)}

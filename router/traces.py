@@ -8,9 +8,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+import orjson
 
 from router.spans import Shown, as_they_are
 
@@ -18,6 +21,7 @@ Line = Callable[[], Mapping[str, Any]]
 """Makes an export when it is written, so that whoever answers need not wait for that."""
 
 _WAITING = 10_000
+_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,23 +85,26 @@ class TraceLog:
         self._count = 0
         self.lost = 0
         folder.mkdir(parents=True, exist_ok=True)
-        self._waiting: queue.Queue[Line | None] = queue.Queue(_WAITING)
+        self._waiting: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rightfix-traces", daemon=True)
         self._thread.start()
 
     def write(self, line: Line) -> None:
         """Hand a line over; if ten thousand wait already it is dropped and counted in `lost`, since a reply must not wait for its trace."""
-        try:
-            self._waiting.put_nowait(line)
-        except queue.Full:
+        if self._waiting.qsize() < _WAITING:
+            self._waiting.put(line)
+        else:
             self.lost += 1
 
     def kept(self, line: Line) -> None:
-        """Write a line and return when it is on the disk.
+        """Write a line behind all that was handed over, and return when it is on the disk.
 
         Raises:
             OSError: It could not be written.
         """
+        # What is said of a reply is worth little without the reply.
+        self.flush()
         with self._lock:
             self._append(line())
             file = self._opened()
@@ -113,6 +120,7 @@ class TraceLog:
             return {}
 
         self._waiting.put(last)
+        self._hurry.set()
         done.wait()
         with self._lock:
             if self._file is not None:
@@ -122,6 +130,7 @@ class TraceLog:
         """Write what waits and close the file."""
         if self._thread.is_alive():
             self._waiting.put(None)
+            self._hurry.set()
             self._thread.join()
         with self._lock:
             if self._file is not None:
@@ -129,22 +138,35 @@ class TraceLog:
                 self._file = None
 
     def _work(self) -> None:
-        while (line := self._waiting.get()) is not None:
-            try:
-                export = line()
+        going = True
+        while going:
+            batch = [self._waiting.get()]
+            # Many at a time: whoever answers is interrupted a few times a second and not by every line.
+            self._hurry.wait(_EVERY_S)
+            self._hurry.clear()
+            while not self._waiting.empty():
+                batch.append(self._waiting.get())
+            for line in batch:
+                self._written(line)
+            going = None not in batch
+            with self._lock, suppress(OSError):
+                if self._file is not None:
+                    self._file.flush()
+
+    def _written(self, line: Line | None) -> None:
+        if line is None:
+            return
+        try:
+            export = line()
+            if export:
                 with self._lock:
-                    if export:
-                        self._append(export)
-                    if self._waiting.empty() and self._file is not None:
-                        self._file.flush()
-            except (OSError, ValueError, TypeError):
-                # A full disk must not end the thread; the line is gone and counted.
-                self.lost += 1
+                    self._append(export)
+        except (OSError, ValueError, TypeError):
+            # A full disk must not end the thread; the line is gone and counted.
+            self.lost += 1
 
     def _append(self, export: Mapping[str, Any]) -> None:
-        data = (
-            json.dumps(export, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-        )
+        data = _line(export)
         if self._file is not None and self._size + len(data) > self._most:
             self._file.close()
             self._file = None
@@ -166,3 +188,11 @@ class TraceLog:
         files = sorted(self._folder.glob("*.jsonl"))
         for file in files[: max(0, len(files) - self._keep)] if self._keep is not None else ():
             file.unlink(missing_ok=True)
+
+
+def _line(export: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(export, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:  # halves of surrogate pairs, for which UTF-8 has no form
+        text = json.dumps(export, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace") + b"\n"

@@ -21,13 +21,13 @@ from advisor.plan import Plan
 from advisor.probing.asking import Budget, Remembered
 from advisor.probing.means import Sources, Workshop
 from advisor.probing.subject import Subject
+from advisor.probing.subjects import concerned
 from advisor.state import Outcome, State
 from rag.index import Index, IndexMissing
 from rag.locks import Locked, exclusive, make
 from router import models
 from router.live import Live
 from router.models.port import ChatModel
-from router.prompts import Prompts
 from router.releases import Release, Releases
 
 SHARE = 0.1
@@ -90,21 +90,6 @@ def apply(plan: Plan, config: settings.Config, state: State, index: Index, wishe
             _on_route(name, release, systems, plan, (config, state, index, wishes, seen))
             for name, release, systems in concerned(config.state, seen)
         ]
-
-
-def concerned(
-    folder: Path, seen: Sequence[tuple[Exchange, Diagnosis]]
-) -> Iterator[tuple[str, Release, frozenset[str] | None]]:
-    """Yield the live releases with the system prompts of the log that are theirs; None for all, where only one is live and none fits."""
-    routes = Live(folder).routes()
-    told = {_plain(e.system): e.system for e, _ in seen}
-    for name, route in routes.items():
-        release = Releases(folder).get(route.release)
-        own = told.get(_plain(Prompts(folder).get(release.prompt).system))
-        if own is not None:
-            yield name, release, frozenset({own})
-        elif len(routes) == 1:
-            yield name, release, None
 
 
 @contextmanager
@@ -233,7 +218,3 @@ def _noted(state: State, plan: Plan, route: str, carried: Carried, action: Actio
         }  # fmt: skip
         verdict = f"applied: {word}" if live else word
         state.note_outcome(Outcome(kind=tried.made.kind, verdict=verdict, body=body), once=key)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import GAPS, Gap
+from advisor.gate import tuning
 from advisor.gate.decision import Decision, Pair, Part, better, decide
 from advisor.gate.trial import Case, pairs
 from advisor.plan import Plan, Remedy
@@ -81,6 +82,7 @@ class Carrier:
         self._only = tuple(only)
         self._most_good = most_good
         self._answers: dict[str, dict[str, Judged]] = {}
+        self._general: dict[tuple[str, str], list[Pair]] = {}
 
     def run(self) -> Carried:
         """Make, gate, join, and gate again."""
@@ -176,12 +178,23 @@ class Carrier:
     def _pairs(self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap]) -> list[Pair]:
         failures = {c.id: c for r in remedies for c in self._place.failures(r, held_out=True)}
         cases = [*failures.values(), *self._place.good(held_out=True, most=self._most_good)]
-        return pairs(
-            cases,
-            self._asked(self._place.base, cases),
-            self._asked(self._place.releases.get(release), cases),
-            gaps=gaps,
-        )
+        base, changed = self._place.base, self._place.releases.get(release)
+        before, after = self._asked(base, cases), self._asked(changed, cases)
+        found = pairs(cases, before, after, gaps=gaps)
+        if changed.model != base.model:
+            found += [*tuning.kept(cases, before, after, gaps=gaps), *self._abilities(base, changed)]
+        return found
+
+    def _abilities(self, base: Release, changed: Release) -> list[Pair]:
+        """What another model must not have unlearnt; asked once for each pair of models."""
+        most, key = self._place.config.gate.general, (base.model, changed.model)
+        if key not in self._general:
+            own, other = (self._place.bench.model(self._place.subject(r)) for r in (base, changed))
+            what = f"general abilities of {changed.model}"
+            self._general[key] = tuning.abilities(
+                own, other, most=most, tell=lambda done, total: self._place.tell(what, done, total)
+            )
+        return self._general[key]
 
     def _asked(self, release: Release, cases: Sequence[Case]) -> Mapping[str, Judged]:
         known = self._answers.setdefault(release.id, {})

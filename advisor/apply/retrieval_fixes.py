@@ -19,6 +19,11 @@ from rag.visibility import Filter
 _WEIGHTS = (0.0, 0.3, 0.45, 0.6, 0.75, 1.0)
 _SIZES = (128, 254, 400)
 _MOST_ALIASES = 500
+_ENOUGH = 0.8
+"""Share of the failing questions that must find their page for dearer fixes not to be tried."""
+
+_WORTH = 0.05
+"""Share of the failing questions by which a dearer fix must be better than a cheaper one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ class Target:
 def try_fixes(
     index: Index, targets: Sequence[Target], old: Sequence[Question], *, reranker: str | None = None
 ) -> tuple[Tried, ...]:
-    """Try the fixes in order of their cost, up to the first that is accepted; the last one tried is that one.
+    """Try the fixes in order of their cost, up to the first that is accepted and leaves little; `chosen` says which it is.
 
     Versions that were made on the way are deleted again.
     """
@@ -70,9 +75,24 @@ def try_fixes(
         for fix in rung(live, teaching):
             tried = judged(index, live, fix, judging)
             done.append(tried)
-            if tried.verification is not None and tried.verification.verdict == "accepted":
+            if _accepted(tried) and _after(tried) >= _ENOUGH:
                 return tuple(done)
     return tuple(done)
+
+
+def chosen(tried: Sequence[Tried]) -> Tried | None:
+    """Return the cheapest of the accepted fixes that come near the best of them, None if none was accepted."""
+    accepted = [t for t in tried if _accepted(t)]
+    most = max(map(_after, accepted), default=0.0)
+    return next((t for t in accepted if _after(t) >= most - _WORTH), None)
+
+
+def _accepted(tried: Tried) -> bool:
+    return tried.verification is not None and tried.verification.verdict == "accepted"
+
+
+def _after(tried: Tried) -> float:
+    return tried.verification.targets.after.value if tried.verification is not None else 0.0
 
 
 def judged(index: Index, live: Snapshot, fix: Fix, judging: Trial) -> Tried:

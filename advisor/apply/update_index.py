@@ -14,7 +14,7 @@ from advisor.apply.cases import Case, cases
 from advisor.apply.conflicts import Conflict, conflicts
 from advisor.apply.locating import Locator, Place
 from advisor.apply.requests import ContentRequest, Draft, requests
-from advisor.apply.retrieval_fixes import Target, Tried, try_fixes
+from advisor.apply.retrieval_fixes import Target, Tried, chosen, try_fixes
 from advisor.apply.verification import Trial, Verification, as_data, question, verify
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
@@ -117,11 +117,7 @@ def propose(
     old = tuple(_old(seen, inside))
     targets, unlocated = _targets([c for c in seen if c.cause == "retrieval_miss"], inside)
     tried = _tried(index, targets, old, reranker)
-    fix = (
-        tried[-1]
-        if tried and tried[-1].verification and tried[-1].verification.verdict == "accepted"
-        else None
-    )
+    fix = chosen(tried)
     version, verification = None, None
     if new or fix:
         made = index.update(add=new, settings=fix.fix.settings if fix else None, live=False)

@@ -16,9 +16,12 @@ VERBS: dict[str, str] = {
     "status": "the issues over time, what was done about them and what came of it",
     "run": "for cron: read what is new, explain, probe, plan; apply what the settings allow",
     "index": "build, update, search, compare and roll back the index of your pages",
+    "jobs": "fine-tunes at providers and here: how they stand, what they cost; wait, cancel, pause, resume",
     "release": "bundle model, prompt, index and contract; say which bundle answers whom",
     "rollback": "let what was live before answer again, from the next request on",
+    "finetune": "train on examples, here or at a provider; list, show, cancel, export, delete",
     "chat": "talk to what is live",
+    "serve": "what is live over HTTP, in OpenAI's form; and the keys that open it",
     "check": "check a configuration file and name every fault",
     "formats": "list the log formats, field names and kinds of rules",
 }

@@ -25,6 +25,8 @@ from rag.loading import load
 from rag.manifest import Manifest
 from rag.settings import Chunking, Retrieval, Settings
 from rag.visibility import Filter
+from router.live import Live
+from router.releases import Releases
 
 _DEFAULT_CONFIG = Path("advisor.yaml")
 _SHRINKS = 0.5
@@ -312,7 +314,7 @@ def _gc_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _gc(args: argparse.Namespace, config: settings.Config, index: Index) -> None:
-    found = index.gc(keep=args.keep or config.index.keep, pinned=args.pin)
+    found = index.gc(keep=args.keep or config.index.keep, pinned=[*args.pin, *_in_use(config, index)])
     if args.json:
         print(json.dumps(asdict(found), ensure_ascii=False, indent=2))
         return
@@ -321,6 +323,14 @@ def _gc(args: argparse.Namespace, config: settings.Config, index: Index) -> None
     )
     for id in found.in_use:
         print(f"{id} is being read; it stays until the next time")
+
+
+def _in_use(config: settings.Config, index: Index) -> set[str]:
+    """Return the versions that the bot answers from, or would after a rollback."""
+    routes, releases = Live(config.state).routes().values(), Releases(config.state)
+    named = {n for r in routes for n in (r.release, r.canary, r.shadow, *r.previous[:2]) if n is not None}
+    found = {r.index for r in releases.all() if r.id in named and r.index is not None}
+    return found & {v.id for v in index.versions()}
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:

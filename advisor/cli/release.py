@@ -64,7 +64,7 @@ def whom(parser: argparse.ArgumentParser) -> None:
 
 
 def _make_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", help="provider:name[@adapter] (default: `chat.model`)")
+    parser.add_argument("--model", help="provider:name[+adapter] (default: `chat.model`)")
     parser.add_argument("--prompt", type=Path, help="a text file (default: `chat.prompt`)")
     parser.add_argument("--no-retrieval", action="store_true", help="a bot without the index")
     parser.add_argument("--note", default="", help="what a person should know of it")

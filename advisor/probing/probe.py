@@ -72,7 +72,7 @@ def probe(
     facts: Facts,
     seen: Sequence[tuple[Exchange, Diagnosis]],
     workshop: Workshop,
-    asker: Asker,
+    askers: Callable[[Sequence[Exchange]], Asker],
     *,
     size: Size | None = None,
     tell: Tell | None = None,
@@ -84,7 +84,7 @@ def probe(
         facts: Of the run.
         seen: Its stored exchanges.
         workshop: Makes the means of each issue.
-        asker: Asks the bot.
+        askers: From failures to what asks their bot.
         size: How much is asked.
         tell: Called now and then.
     """
@@ -96,6 +96,7 @@ def probe(
         failures = by_issue(issue, stored, size.failures)
         if not failures:
             continue
+        asker = askers(failures)
         sample = Sample(
             failures=failures,
             good=workshop.good(issue, failures, size.good),

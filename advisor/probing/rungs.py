@@ -101,12 +101,14 @@ def retrieval(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
 
 
 def oracle(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
-    """Put the passage that holds the answer first, with one of those that were served beside it."""
+    """Put the passage that holds the answer first, one of those that were served beside it, as many as the bot reads."""
     held = means.oracle.get(exchange.id)
     if not held:
         return None
     taken = {p.text for p in held}
-    beside = tuple(p for p in exchange.passages or () if p.text not in taken)[:_DISTRACTORS]
+    # A bot that reads one passage at a time is shown one: how many it reads is not what this rung changes.
+    room = max(0, setup.release.retrieving.k - len(held)) if setup.searched is not None else _DISTRACTORS
+    beside = tuple(p for p in exchange.passages or () if p.text not in taken)[: min(room, _DISTRACTORS)]
     how = replace(setup.release.retrieving, k=len(held) + len(beside), decline_below=0.0)
     return replace(setup, searched=Served((*held, *beside)), release=replace(setup.release, retrieving=how))
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from advisor import config as settings
 from advisor import inputs
 from advisor.advisor import context_of
+from advisor.exchange import Exchange
 from advisor.issues import Issue
 from advisor.logs.files import InputError
 from advisor.probing.asking import Budget, Remembered
 from advisor.probing.means import Sources, Workshop
 from advisor.probing.probe import Asker, Probed, Size, Tell, most_calls, probe, standing
-from advisor.probing.subjects import price, subject
+from advisor.probing.subjects import bots, price
 from advisor.remedies import plan as plan_for
 from advisor.serial import dumps
 from advisor.state import State
@@ -45,18 +46,25 @@ def probe_run(
     wanted = [i for i in issues if not only or any(i.id.startswith(o) for o in only)]
     if not wanted:
         raise InputError(f"no issue {only[0]!r}; `advise show` takes the ids that the plan names")
-    asked, own = subject(config, index=index), config.probe
+    seen = list(state.exchanges())
+    asked, own = bots(config, seen, index=index), config.probe
     size = Size(failures=own.failures, good=own.good, repeats=own.repeats if own.temperature > 0 else 1)
     budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price(config))
-    if agreed is not None and not agreed(most_calls(wanted, asked, size), budget, asked.reference):
+    if agreed is not None and not agreed(
+        most_calls(wanted, asked.default, size), budget, asked.default.reference
+    ):
         return None
-    seen = list(state.exchanges())
-    model = Remembered(asked.model_reference, asked.model, config.state / "probes.db", budget)
     sources = Sources(
         documents=tuple(inputs.pages((*config.documents, *config.index.candidates))),
         snapshot=_snapshot(index),
     )
-    asker = Asker(subject=asked, model=model, context=context_of(config))
+    context = context_of(config)
+
+    def asker(failures: Sequence[Exchange]) -> Asker:
+        subject = asked.of(failures)
+        model = Remembered(subject.model_reference, subject.model, config.state / "probes.db", budget)
+        return Asker(subject=subject, model=model, context=context)
+
     facts = state.runs()[-1].facts
     found = probe(wanted, facts, seen, Workshop(seen, config, sources), asker, size=size, tell=tell)
     spent = f"{budget.spent_calls} calls, {budget.free} known already, ${budget.spent_usd:.2f}"

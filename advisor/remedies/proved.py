@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from advisor.evidence import Gap
 from advisor.issues import Issue
 from advisor.plan import Facts
 from advisor.proof import Proof, Rung, RungName
@@ -26,7 +27,7 @@ def proposals(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) 
     if proof.named is not None:
         yield from _NAMED[proof.named](issue, proof, facts)
     elif not proof.settled:
-        yield _open(issue, proof)
+        yield from _open(issue, proof, facts, catalog)
     elif proof.gap == "knowledge":
         yield _person(issue, proof)
     elif proof.gap == "classification":
@@ -127,12 +128,26 @@ def _trained(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -
         )  # fmt: skip
 
 
-def _open(issue: Issue, proof: Proof) -> Proposal:
-    return Proposal(
-        kind="NotEnoughEvidence", key=f"probe-more:{proof.gap}", action="Probe more of these failures, or look at some: too few could be judged",
-        issue=issue, why=proof.told, why_not_next="A remedy chosen now would be a guess between those that may still turn them.",
-        hours=(0.2, 1.0), mends=(0.0, 0.0), basis="probe",
-    )  # fmt: skip
+def _open(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
+    """Keep what the log alone suggests where too few could be judged, and say so; nothing is trained on that."""
+    found = [p for p in inferred(issue, proof.gap, facts, catalog) if p.kind != "FineTune"]
+    for p in found:
+        yield replace(p, why=f"{p.why} Probed, and still open: too few could be judged. {proof.told}")
+    if not found:
+        yield Proposal(
+            kind="NotEnoughEvidence", key=f"probe-more:{proof.gap}", action="Probe more of these failures, or look at some: too few could be judged",
+            issue=issue, why=proof.told, why_not_next="A remedy chosen now would be a guess between those that may still turn them.",
+            hours=(0.2, 1.0), mends=(0.0, 0.0), basis="probe",
+        )  # fmt: skip
+
+
+def inferred(issue: Issue, gap: Gap, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
+    """Yield what the log alone suggests for a gap."""
+    if gap == "knowledge":
+        yield from knowledge.proposals(issue, facts)
+        return
+    yield from form.proposals(issue, gap, facts)
+    yield from training.proposals(issue, gap, facts, catalog)
 
 
 def _person(issue: Issue, proof: Proof) -> Proposal:

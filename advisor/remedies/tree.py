@@ -9,7 +9,7 @@ from dataclasses import replace
 from advisor.exchange import content_hash
 from advisor.issues import Issue
 from advisor.plan import Facts, Gain, Plan, Remedy, as_data
-from advisor.remedies import form, knowledge, proved, training
+from advisor.remedies import proved
 from advisor.remedies.proposal import Proposal, free
 from finetune.catalog import Row, rows
 from rag.statistics import wilson
@@ -59,11 +59,8 @@ def _proposals(issue: Issue, facts: Facts, catalog: Sequence[Row]) -> Iterator[P
     for gap in issue.gaps:
         if gap in known:
             yield from proved.proposals(issue, known[gap], facts, catalog)
-        elif gap == "knowledge":
-            yield from knowledge.proposals(issue, facts)
         else:
-            yield from form.proposals(issue, gap, facts)
-            yield from training.proposals(issue, gap, facts, catalog)
+            yield from proved.inferred(issue, gap, facts, catalog)
 
 
 def _joined(proposals: Iterable[Proposal]) -> list[list[Proposal]]:

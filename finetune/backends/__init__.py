@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 BACKENDS: dict[str, str] = {
     "local": "finetune.backends.local:Local",
     "openai": "finetune.backends.openai:OpenAI",
+    "azure": "finetune.backends.openai:Azure",
+    "mantle": "finetune.backends.openai:Mantle",
     "bedrock": "finetune.backends.bedrock:Bedrock",
     "scripted": "finetune.backends.scripted:Scripted",
 }
 """Name to `module:class`."""
 
-_INSTALL = {"local": "rightfix[train]", "openai": "rightfix[openai]", "bedrock": "rightfix[bedrock]"}
+_INSTALL = {
+    "local": "rightfix[train]",
+    "openai": "rightfix[openai]",
+    "azure": "rightfix[openai]",
+    "mantle": "rightfix[openai]",
+    "bedrock": "rightfix[bedrock]",
+}
 
 
 def load(name: str, **options: Any) -> Backend:

@@ -213,27 +213,32 @@ def nearest(row: Row, day: date, catalog: Sequence[Row] | None = None) -> Row | 
     What runs on one's own machine comes last, as it needs another machine and other work; None if nothing is left.
     """
     known = rows() if catalog is None else catalog
-    alive = [r for r in known if r.opens_to == "anyone" and not refusal(r, day) and r.method == _kin(row, r)]
+    alive = [
+        r
+        for r in known
+        if r is not row and r.opens_to == "anyone" and not refusal(r, day) and r.method == _kin(row, r)
+    ]
     return min(alive, key=lambda r: _distance(row, r), default=None)
 
 
 def explain(row: Row, day: date, catalog: Sequence[Row] | None = None) -> str:
     """Return why a row is closed or nearly so, and what lives in its place; empty if it is open."""
     reason = refusal(row, day)
-    if not reason:
-        return ""
+    return "; ".join([reason, *alternatives(row, day, catalog)]) if reason else ""
+
+
+def alternatives(row: Row, day: date, catalog: Sequence[Row] | None = None) -> list[str]:
+    """Return what lives in place of a row: the nearest that is open to anyone, and the same model elsewhere."""
     known = rows() if catalog is None else catalog
     other = nearest(row, day, known)
     told = [f"nearest living alternative: `{other.provider}:{other.model}` ({other.method})"] if other else []
+    same = (r for r in known if (r.model, r.method) == (row.model, row.method) and r.provider != row.provider)
     told += [
         f"the same model lives at {r.provider} until {r.served_until} for customers who tuned there before"
-        for r in known
-        if r.model == row.model
-        and r.provider != row.provider
-        and r.method == row.method
-        and not refusal(r, day)
+        for r in same
+        if not refusal(r, day)
     ]
-    return "; ".join([reason, *told])
+    return told
 
 
 # Parts of it

@@ -15,20 +15,26 @@ if TYPE_CHECKING:
 PROVIDERS: dict[str, str] = {
     "openai": "router.models.langchain:openai",
     "anthropic": "router.models.langchain:anthropic",
+    "azure": "router.models.langchain:azure",
+    "mantle": "router.models.langchain:mantle",
     "bedrock": "router.models.langchain:bedrock",
-    "local": "router.models.llamacpp:LlamaCpp",
+    "local": "router.models.llamacpp:local",
+    "hf": "router.models.transformers:Transformers",
+    "head": "router.models.head:Head",
     "scripted": "router.models.scripted:Scripted",
 }
 """Provider to `module:name` of what makes its model; `openai` also reaches every OpenAI-compatible server."""
 
-_INSTALL = {"router.models.langchain": "rightfix[judge]", "router.models.llamacpp": "rightfix[local]"}
+_INSTALL = {"router.models.langchain": "rightfix[judge]", "router.models.transformers": "rightfix[train]"}
+_WITH_ADAPTERS = ("local", "hf")
 
 
 def load(reference: str, *, adapters: Path | None = None, **options: Any) -> ChatModel:
     """Return the model that `provider:name` names.
 
     Args:
-        reference: For instance `openai:gpt-4.1-mini` or `local:smollm2`.
+        reference: For instance `openai:gpt-4.1-mini`, `local:smollm2`, or `local:smollm2+ID` with an adapter.
+        adapters: Folder of the adapters of models on this machine; others do not look at it.
         options: Options of the provider, for instance `base_url` for `openai`.
 
     Raises:
@@ -48,5 +54,7 @@ def load(reference: str, *, adapters: Path | None = None, **options: Any) -> Cha
         raise ModelMissing(
             f"{reference!r} needs the package {error.name!r}", hint=f"pip install '{_INSTALL[home]}'"
         ) from error
+    if provider in _WITH_ADAPTERS:
+        options["adapters"] = adapters
     model: ChatModel = getattr(module, maker)(name, **options)
     return model

@@ -48,4 +48,9 @@ def sometimes(messages):
 
 
 def make(name, **options):
-    return Scripted(name, outputs=lambda m: sometimes(m) if name == "sometimes" else answer(m))
+    says = {
+        "sometimes": sometimes,
+        "tuned": lambda m: f"{answer(m)} {CTA}",
+        "ruined": lambda m: f"Parcels are fun! {CTA}",
+    }
+    return Scripted(name, outputs=says.get(name, answer))

@@ -341,6 +341,9 @@ def test_training_no_longer_waits_once_the_prompt_was_shown_not_to_hold():
     assert remedy.needs == ()
 
 
-def test_too_few_to_say_is_said():
-    (remedy,) = plan(proved("style", None, settled=False, cause="tone"), FACTS).remedies
-    assert (remedy.kind, "Probe more" in remedy.action) == ("NotEnoughEvidence", True)
+def test_too_few_to_say_is_said_and_what_the_log_suggests_stays():
+    remedies = plan(proved("style", None, settled=False, cause="tone"), FACTS).remedies
+    assert {r.kind for r in remedies} == {"ChangePrompt"}
+    assert all("still open: too few could be judged" in r.why for r in remedies)
+    (missing,) = plan(proved("knowledge", None, settled=False, cause="missing_content"), FACTS).remedies
+    assert missing.kind == "UpdateIndex"

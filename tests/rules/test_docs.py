@@ -1,5 +1,6 @@
 """What the documents say is true: every command of the README runs, every verb and module is told of."""
 
+import json
 import re
 import shlex
 import shutil
@@ -35,6 +36,11 @@ def workplace(tmp_path_factory):
         "run: {logs: [logs]}\nprobe: {price: {input: 0, output: 0}}\n", encoding="utf-8"
     )
     (place / "prompt.txt").write_text("You help.\nEnd with: Bye.", encoding="utf-8")
+    pairs = (
+        {"question": f"What is the price of item {n}?", "answer": f"Item {n} costs {n} euros."}
+        for n in range(30)
+    )
+    (place / "examples.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs), encoding="utf-8")
     # The README's model is an extra; a scripted one stands in for it, and two releases, so that one can be taken back.
     (place / "script.json").write_text('{"How long does a refund take?": "Six days."}', encoding="utf-8")
     for note in ("one", "two"):
@@ -66,6 +72,11 @@ def test_every_advise_command_of_the_readme_runs(line, workplace):
     command = ["scripted:script.json" if c == "local:smollm2" else c for c in command]
     if command[1:3] == ["release", "make"]:
         command.append("--no-retrieval")
+    if command[1:3] == ["finetune", "run"]:
+        command[2] = "plan"  # training takes minutes and an extra; tests/finetune does it
+    if command[1] == "serve" and "keys" not in command:
+        serve_and_stop(command, workplace)
+        return
     if command[1:3] == ["index", "diff"]:
         advise("index", "update", "ratings.csv", cwd=workplace)
         versions = advise("index", "list", "--json", cwd=workplace).stdout
@@ -74,6 +85,18 @@ def test_every_advise_command_of_the_readme_runs(line, workplace):
     tripped = "--fail-on" in command and done.returncode == 1
     assert done.returncode == 0 or tripped, done.stderr
     assert done.stdout.strip()
+
+
+def serve_and_stop(command, workplace):
+    """A server runs until it is told to end."""
+    pytest.importorskip("starlette")
+    code = "import sys; from advisor.cli import main; sys.exit(main())"
+    args = [sys.executable, "-c", code, *command[1:], "--port", "0"]
+    with subprocess.Popen(args, cwd=workplace, stdout=subprocess.PIPE, text=True) as server:
+        said = server.stdout.readline()
+        server.terminate()
+    assert said.startswith("serving on http://127.0.0.1:")
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize("code", PYTHON)

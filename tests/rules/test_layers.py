@@ -21,11 +21,19 @@ HEAVY = {
     "openai",
     "anthropic",
     "boto3",
+    "botocore",
     "ray",
     "xllamacpp",
     "pyarrow",
     "openpyxl",
     "gepa",
+    "datasets",
+    "gguf",
+    "accelerate",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
+    "bpe_openai",
 }
 
 

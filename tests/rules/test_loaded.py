@@ -8,7 +8,7 @@ import pytest
 
 HEAVY = {
     "torch", "transformers", "sentence_transformers", "langchain", "langchain_core", "chromadb", "openai", "anthropic", "boto3",
-    "pandas", "pyarrow", "openpyxl", "xllamacpp", "sklearn",
+    "pandas", "pyarrow", "openpyxl", "xllamacpp", "sklearn", "starlette", "uvicorn", "prometheus_client",
 }  # fmt: skip
 SLOW = HEAVY | {"numpy", "bm25s", "pydantic", "yaml", "jsonschema", "py3langid", "ijson", "asyncio"}
 

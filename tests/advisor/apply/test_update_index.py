@@ -19,7 +19,7 @@ from advisor.planfile import from_json, sealed, to_json
 from rag.documents import Document
 from rag.index import Index
 from rag.measure import Question, Score, compare
-from rag.settings import Retrieval, Settings
+from rag.settings import Chunking, Retrieval, Settings
 
 PLACES = ["Ireland", "Norway", "Italy", "Spain", "Poland", "Greece", "Malta", "Latvia", "Croatia", "Cyprus"]
 PAGES = [
@@ -150,6 +150,31 @@ def test_the_least_fix_that_works_is_proposed(tmp_path):
         assert found.verification.verdict == "accepted"
         index.promote(found.version)
         assert index.search(f"pump part {odd[7]}")[0].document == "d7"
+
+
+def test_a_fix_that_mends_little_does_not_end_the_search_for_a_better_one(tmp_path):
+    """The pages say the same in their text and are told apart by their titles, which are not searched."""
+    pages = [
+        Document(id=f"d{n}", title=f"Parcels to {p}", text=f"A parcel costs {n} euros.")
+        for n, p in enumerate(PLACES)
+    ]
+    asked = [
+        case(f"{words} {p}", answer=f"A parcel costs {n} euros", cause="retrieval_miss")
+        for n, p in enumerate(PLACES)
+        for words in (
+            "parcel to",
+            "price of a parcel to",
+            "what a parcel costs to",
+            "sending to",
+            "parcel for",
+        )
+    ]
+    with Index(tmp_path, embedder="static", store="memory") as index:
+        index.build(pages, settings=Settings(chunking=Chunking(context=False), retrieval=Retrieval(k=1)))
+        found = propose(index, asked)
+    accepted = [t.fix.name for t in found.tried if t.verification and t.verification.verdict == "accepted"]
+    assert accepted[0] == "4 chunks instead of 1"
+    assert found.fix == "title and headings searched with each chunk"
 
 
 def test_aliases_reach_what_shares_no_word_and_tried_versions_are_gone(index):

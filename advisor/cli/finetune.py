@@ -1,0 +1,365 @@
+"""`advise finetune`: trains on examples, here or at a provider; shows what was trained; exports and deletes it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from advisor import config as settings
+from advisor.cli.progress import Line
+from advisor.cli.release import common, loaded
+from advisor.logs.files import InputError
+from finetune import datasets
+from finetune.adapters import AdapterMissing, Adapters
+from finetune.backends.port import JobError
+from finetune.catalog import CatalogFailed
+from finetune.jobs import Job, Jobs
+from finetune.ordering import Ordering
+from finetune.preflight import Report, Terms
+from finetune.pricing import Use
+from finetune.progress import Progress, read
+from finetune.reading import UnreadableFile
+from finetune.reading import read as read_files
+from finetune.recipe import Recipe
+from finetune.starting import Running, start
+
+_BACKENDS = ("local", "openai", "azure", "bedrock", "mantle")
+_BASES = {"local": "local:smollm2"}
+_ENDED = {"succeeded": 0}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_, what, declare) in _ACTIONS.items():
+        action = actions.add_parser(name, help=what, description=what.capitalize() + ".", allow_abbrev=False)
+        common(action)
+        declare(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    with _told():
+        return _ACTIONS[args.action][0](args, loaded(args))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise what tuning can raise as `InputError`."""
+    try:
+        yield
+    except (JobError, AdapterMissing, UnreadableFile, datasets.DatasetFailed, CatalogFailed) as error:
+        raise InputError(str(error)) from error
+
+
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="examples (.jsonl, .json, .csv), or the folder of a dataset",
+    )
+    parser.add_argument("--backend", choices=_BACKENDS, default="local", help="where (default: local)")
+    parser.add_argument(
+        "--base",
+        help="what is trained, `provider:name`; here a GGUF file, a folder or a hub's name too (default here: local:smollm2)",
+    )
+    parser.add_argument("--task", choices=("style", "tools", "classification"), default="style")
+    parser.add_argument(
+        "--objective",
+        choices=("sft", "dpo", "rft"),
+        default="sft",
+        help="replies, pairs of a good and a rejected one, or answers judged by a grader",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("lora", "qlora", "full"),
+        default="lora",
+        help="what is trained, here (default: lora)",
+    )
+    parser.add_argument("--epochs", type=float)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--rank", type=int)
+    parser.add_argument("--max-tokens", type=int, help="longest example; longer ones are refused, not cut")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--for-tenant", metavar="TENANT", help="the customer whose adapter it becomes")
+    parser.add_argument("--cap-usd", type=float, default=0.0, help="most it may cost (default 0)")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="a fault that is known and borne, for instance personal_data",
+    )
+    hosted = parser.add_argument_group("at a provider")
+    hosted.add_argument(
+        "--force", action="store_true", help="tune a model that ends soon, or never pays back, all the same"
+    )
+    hosted.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the provider, its role_arn, bucket or region; JSON or text",
+    )
+    hosted.add_argument("--suffix", help="in the name of the tuned model")
+    hosted.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="write all that would be sent (files, request, policies) there: a dry run",
+    )
+    hosted.add_argument(
+        "--use",
+        metavar="REQUESTS,PROMPT,SAVED,REPLY",
+        help="requests a day; tokens of a prompt as it is now, of it that training saves, of a reply: tells when it pays back",
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    _recipe_options(parser)
+    parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+    parser.add_argument("--again", action="store_true", help="train anew even if the same was trained before")
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    base = args.base or _BASES.get(args.backend)
+    if base is None:
+        raise InputError(
+            f"--base: name the model that is tuned at {args.backend}, for instance {args.backend}:NAME"
+        )
+    return Recipe(
+        base=base if base.startswith(f"{args.backend}:") else f"{args.backend}:{base}", task=args.task, objective=args.objective,
+        weights=args.weights if args.backend == "local" else "hosted", epochs=args.epochs, learning_rate=args.learning_rate,
+        batch_size=args.batch_size, rank=args.rank, max_tokens=args.max_tokens, seed=args.seed, replay_share=0.0,
+        suffix=args.suffix, extra={**({"tenant": args.for_tenant} if args.for_tenant else {}), **_extra(args.set)},
+    )  # fmt: skip
+
+
+def _dataset(args: argparse.Namespace, config: settings.Config) -> Path:
+    first: Path = args.data[0]
+    if first.is_dir():
+        datasets.load(first)
+        return first
+    made = datasets.split(read_files(args.data))
+    if not made.train:
+        raise InputError(f"{first}: nothing to train on")
+    return datasets.save(made, config.state / "datasets")
+
+
+def _extra(pairs: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise InputError(f"--set {pair}: write NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _use(text: str | None) -> Use | None:
+    if text is None:
+        return None
+    try:
+        requests, prompt, saved, reply = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--use {text}: four numbers, for instance 10000,3000,2500,150") from None
+    return Use(requests=requests, prompt=prompt, saved=saved, reply=reply)
+
+
+def _checked(args: argparse.Namespace, folder: Path, recipe: Recipe, config: settings.Config) -> Report:
+    terms = Terms(cap_usd=args.cap_usd, allow=tuple(args.allow), force=args.force, use=_use(args.use))
+    return Ordering(config.state).check(folder, recipe, terms, out=args.out, ask=args.action == "run")
+
+
+def _plan(args: argparse.Namespace, config: settings.Config) -> int:
+    recipe = _recipe(args)
+    folder = _dataset(args, config)
+    report = _checked(args, folder, recipe, config)
+    if args.json:
+        print(json.dumps({**report.data(), "dataset": str(folder)}, ensure_ascii=False, indent=2))
+    else:
+        print(f"{report}\ndataset: {folder}")
+    return 0 if report.ok else 1
+
+
+def _run(args: argparse.Namespace, config: settings.Config) -> int:
+    recipe = _recipe(args)
+    folder = _dataset(args, config)
+    report = _checked(args, folder, recipe, config)
+    if not report.ok:
+        raise InputError(f"not sent:\n{report}")
+    running = start(
+        folder, recipe, state=config.state, cap_usd=args.cap_usd, estimate=report.estimate, again=args.again
+    )
+    if args.detach:
+        return _shown(running.job, args)
+    return _followed(running, args, config)
+
+
+def _followed(running: Running, args: argparse.Namespace, config: settings.Config) -> int:
+    with Line(show=not args.json and sys.stderr.isatty()) as line:
+        job = running.wait(on_change=lambda j: line.show(_line(j, config)))
+    return _shown(job, args)
+
+
+def _line(job: Job, config: settings.Config) -> str:
+    now = read(config.state / "jobs" / job.key)
+    return f"{job.key}: {now.line if now is not None and not job.is_over else job.state}"
+
+
+def _shown(job: Job, args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps(_job_data(job), ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(_job_lines(job)))
+    return 0 if job.state not in ("failed", "cancelled") else 1
+
+
+def _job_lines(job: Job) -> Iterator[str]:
+    yield f"job {job.key}: {job.state}{f' ({job.message})' if job.message else ''}"
+    yield f"  {job.recipe.weights} by {job.recipe.objective} on {job.recipe.base}, dataset {job.dataset.name}, seed {job.recipe.seed}"
+    if job.metrics:
+        yield "  " + ", ".join(f"{name} {value:g}" for name, value in sorted(job.metrics.items()))
+    if job.model:
+        yield f"  model {job.model}"
+        yield f"  try it: advise release make --model {job.model}"
+
+
+def _job_data(job: Job) -> dict[str, Any]:
+    return {
+        "job": job.key, "state": job.state, "message": job.message, "base": job.recipe.base, "dataset": str(job.dataset), "model": job.model,
+        "metrics": dict(job.metrics), "cost_usd": job.cost_usd, "files": dict(job.files),
+    }  # fmt: skip
+
+
+def _list(args: argparse.Namespace, config: settings.Config) -> int:
+    jobs, adapters = _polled(Jobs(config.state)), Adapters(config.state / "adapters").all()
+    if args.json:
+        data = {"jobs": [_job_data(j) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
+        print(json.dumps(data, ensure_ascii=False, indent=2))
+        return 0
+    for job in jobs:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
+        print(
+            f"{job.key}  {when}  {job.state}  {job.recipe.base}  {job.recipe.weights}  {job.model or job.message}".rstrip()
+        )
+    for p in adapters:
+        print(
+            f"adapter {p.id}  on {p.base}  {f'for {p.tenant}  ' if p.tenant else ''}dataset {p.dataset}  held-out loss {p.metrics.get('held_loss', float('nan')):.3f}"
+        )
+    if not jobs and not adapters:
+        print("nothing was trained yet; `advise finetune run FILE` trains")
+    return 0
+
+
+def _polled(jobs: Jobs) -> list[Job]:
+    """A job that cannot be asked after now is shown as it was known last."""
+    found = []
+    for job in jobs.all():
+        try:
+            found.append(jobs.poll(job.key))
+        except JobError as error:
+            print(f"{job.key}: {error}", file=sys.stderr)
+            found.append(job)
+    return found
+
+
+def _key_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", help="of a job, or the beginning of it")
+
+
+def _show(args: argparse.Namespace, config: settings.Config) -> int:
+    jobs = Jobs(config.state)
+    job = jobs.poll(jobs.get(args.key).key)
+    if args.json:
+        return _shown(job, args)
+    now = read(config.state / "jobs" / job.key) or Progress(stage="starting")
+    print("\n".join(_job_lines(job)))
+    if not job.is_over:
+        print(f"  {now.line}")
+    for event in jobs.events(job.key)[-20:]:
+        print(f"  {time.strftime('%H:%M:%S', time.localtime(event.time))} {event.message}")
+    return 0
+
+
+def _cancel(args: argparse.Namespace, config: settings.Config) -> int:
+    jobs = Jobs(config.state)
+    job = jobs.control(jobs.get(args.key).key, "cancel")
+    print(
+        json.dumps(_job_data(job), indent=2) if args.json else f"job {job.key}: asked to stop ({job.state})"
+    )
+    return 0
+
+
+def _resume(args: argparse.Namespace, config: settings.Config) -> int:
+    jobs = Jobs(config.state)
+    key = jobs.get(args.key).key
+    jobs.control(key, "resume")
+    return _followed(Running(jobs=jobs, key=key), args, config)
+
+
+def _adapter_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", help="of an adapter, or the beginning of it")
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    _adapter_options(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the GGUF file to write")
+    parser.add_argument("--merged", action="store_true", help="the base with the adapter in it, in one file")
+    parser.add_argument(
+        "--quantisation",
+        choices=("F32", "F16", "Q8_0", "Q4_1"),
+        default="Q8_0",
+        help="of the merged file (default Q8_0)",
+    )
+
+
+def _export(args: argparse.Namespace, config: settings.Config) -> int:
+    from finetune.exporting import export
+
+    told = export(
+        Adapters(config.state / "adapters"),
+        args.id,
+        args.out,
+        merged=args.merged,
+        quantisation=args.quantisation,
+    )
+    print(json.dumps({"file": str(args.out), "note": told}) if args.json else f"{args.out}\n{told}".strip())
+    return 0
+
+
+def _delete(args: argparse.Namespace, config: settings.Config) -> int:
+    found = Adapters(config.state / "adapters").delete(args.id)
+    print(json.dumps({"deleted": found.id}) if args.json else f"deleted {found.id} ({found.base})")
+    return 0
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """Declare none of its own."""
+
+
+_Action = tuple[
+    Callable[[argparse.Namespace, settings.Config], int], str, Callable[[argparse.ArgumentParser], None]
+]
+_ACTIONS: dict[str, _Action] = {
+    "plan": (_plan, "say what training would take and cost, and what is wrong with the examples; nothing is trained", _recipe_options),
+    "run": (_run, "train, and wait for the end", _run_options),
+    "list": (_list, "list jobs and adapters", _nothing),
+    "show": (_show, "show one job", _key_options),
+    "cancel": (_cancel, "stop a job for good", _key_options),
+    "resume": (_resume, "go on with a training that was killed or paused", _key_options),
+    "export": (_export, "write an adapter, or the model with it, as a GGUF file", _export_options),
+    "delete": (_delete, "delete an adapter for good", _adapter_options),
+}  # fmt: skip

@@ -1,0 +1,176 @@
+"""`advise serve`: what is live, over HTTP; and the keys that open it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.cli.faults import told
+from advisor.cli.release import common, loaded
+from advisor.config import Config
+from advisor.logs.files import InputError
+from router.chatbot import Chatbot
+from router.collector import Collector, Misdirected, service_of, target_of
+from router.server.hosts import is_own
+from router.server.keys import Key, Keys, KeysDamaged
+from router.server.seal import Seal
+from router.server.settings import Settings
+from router.spans import as_they_are, masked
+from router.traces import Tracing
+from router.watching import Watch
+
+if TYPE_CHECKING:
+    from router.server.app import Background, Parts
+    from router.server.figures import Figures
+
+_INSTALL = "pip install 'rightfix[serve]'"
+_SHOWN = {"full": as_they_are, "masked": masked, "none": None}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    common(parser)
+    parser.add_argument("--host", help="address to listen on (default: `serve.host`)")
+    parser.add_argument("--port", type=int, help="port; 0 for any free one (default: `serve.port`)")
+    actions = parser.add_subparsers(dest="action", metavar="[keys]")
+    keys = actions.add_parser("keys", help="who may ask", description="Who may ask.", allow_abbrev=False)
+    kinds = keys.add_subparsers(dest="kind", required=True, metavar="ACTION")
+    add = kinds.add_parser("add", help="make a key and print it, this once", allow_abbrev=False)
+    add.add_argument(
+        "tenant", nargs="?", help="whom its requests are from; nobody in particular unless given"
+    )
+    add.add_argument("--metrics", action="store_true", help="a key for /metrics and nothing else")
+    add.add_argument("--access", action="append", default=[], metavar="TAG", help="opens documents with this tag")  # fmt: skip
+    add.add_argument("--note", default="", help="what it is for")
+    revoke = kinds.add_parser("revoke", help="make a key good for nothing, from the next request on", allow_abbrev=False)  # fmt: skip
+    revoke.add_argument("id", help="as `list` shows it")
+    listed = kinds.add_parser("list", help="all keys, without their secrets", allow_abbrev=False)
+    for kind in (add, revoke, listed):
+        _again(kind)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    config = loaded(args)
+    try:
+        return _keys(args, Keys(config.state)) if args.action == "keys" else _serve(args, config)
+    except KeysDamaged as error:
+        raise InputError(str(error)) from error
+
+
+def _again(parser: argparse.ArgumentParser) -> None:
+    """Declare the common options behind the action too, without taking away what was said before it."""
+    parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="settings")
+    parser.add_argument("--state", type=Path, default=argparse.SUPPRESS, help="the state folder")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print as JSON")
+
+
+def _keys(args: argparse.Namespace, keys: Keys) -> int:
+    if args.kind == "add":
+        key, token = keys.add(
+            args.tenant,
+            scope="metrics" if args.metrics else "chat",
+            access=tuple(args.access),
+            note=args.note,
+        )
+        print(json.dumps({**_shown(key), "token": token}) if args.json else token)
+        print("keep it; it is not shown again", file=sys.stderr)
+        return 0
+    found = [keys.revoke(args.id)] if args.kind == "revoke" else list(keys.all().values())
+    if args.json:
+        print(json.dumps([_shown(k) for k in found], ensure_ascii=False, indent=2))
+        return 0
+    for k in found:
+        made = time.strftime("%Y-%m-%d", time.localtime(k.made))
+        state = "revoked" if k.revoked else k.scope
+        print(f"{k.id}  {made}  {state:<8}{k.tenant or '-'}  {' '.join(k.access)}  {k.note}".rstrip())
+    if not found:
+        print("no keys; make one with `advise serve keys add TENANT`")
+    return 0
+
+
+def _shown(key: Key) -> dict[str, Any]:
+    return {k: v for k, v in asdict(key).items() if k != "digest"}
+
+
+def _serve(args: argparse.Namespace, config: Config) -> int:
+    try:
+        from router.server import app, figures, serving
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "router":
+            raise
+        raise InputError(f"serving needs the package {error.name!r}; {_INSTALL}") from error
+
+    host = args.host or config.serve.host
+    port = config.serve.port if args.port is None else args.port
+    keys, settings = Keys(config.state), settings_of(config)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        listener = serving.listening(host, port, keys=keys)
+    except serving.Unprotected as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}:{port} ({error.strerror or error})") from error
+    counted = figures.Figures()
+    with told(), listener, _collecting() as collector, _chatbot(config, collector) as bot:
+        if collector is not None:
+            counted.watch("rightfix_export_lost", "Traces that no collector took.", lambda: collector.lost)
+        parts: Parts = app.Parts(
+            chatbot=bot, keys=keys, own=is_own(host), seal=Seal(config.state), settings=settings, figures=counted,
+            background=_background(config, bot, counted),
+        )  # fmt: skip
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        shown = json.dumps({"address": address}) if args.json else f"serving on {address}"
+        serving.Serving(app.app(parts), listener, settings).run(started=lambda: print(shown, flush=True))
+    return 0
+
+
+@contextmanager
+def _collecting() -> Iterator[Collector | None]:
+    """Hold what sends traces on, if the standard variables name a collector."""
+    try:
+        target = target_of(os.environ)
+    except Misdirected as error:
+        raise InputError(str(error)) from error
+    if target is None:
+        yield None
+        return
+    with closing(Collector(target)) as collector:
+        yield collector
+
+
+def _chatbot(config: Config, collector: Collector | None) -> Chatbot:
+    how = config.serve
+    tracing = Tracing(
+        shown=_SHOWN[how.traces], keep=how.keep, onward=collector, service=service_of(os.environ)
+    )
+    return Chatbot(config.state, index=config.index.folder, unknown=how.unknown, tracing=tracing)
+
+
+def _background(config: Config, bot: Chatbot, counted: Figures) -> tuple[Background, ...]:
+    how = config.serve
+    if how.watch == "off":
+        return ()
+    watch = Watch(
+        bot.pointer, bot.outcomes, promote=how.watch == "promote", told=lambda looked: counted.ended(looked.seen.verdict)
+    )  # fmt: skip
+    return (partial(watch.run, how.watch_every_s),)
+
+
+def settings_of(config: Config) -> Settings:
+    """Return the server's settings of a configuration."""
+    how = config.serve
+    return Settings(
+        at_once=how.at_once, tenant_at_once=how.tenant_at_once, per_minute=how.per_minute, body_bytes=how.body_bytes,
+        timeout_s=how.timeout_s, read_s=how.read_s, grace_s=how.grace_s, origins=how.origins, title=how.title,
+    )  # fmt: skip

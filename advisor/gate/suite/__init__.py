@@ -1,0 +1,1 @@
+"""Items that ask for general abilities, checked by code; written by `scripts/make_suite.py`."""

@@ -1,0 +1,132 @@
+"""What a tuned model must not cost: what the mended replies said, the good replies, general abilities, and being what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from statistics import fmean
+
+from advisor.evidence import Gap
+from advisor.gate import general
+from advisor.gate.decision import Pair
+from advisor.gate.general import Answering
+from advisor.gate.trial import Case
+from advisor.probing.judging import Judged
+from router.models.port import ModelError
+
+_ALIKE = 0.75
+_NEARER = 0.8
+_SAME = 0.98
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Whether what is served is what was trained.
+
+    Engines round differently, so replies may part at a near tie; what must hold is that the served replies are near those of the trained
+    weights, and nearer to them than to the base's. A merge that lost the change gives the base's replies.
+
+    Attributes:
+        n: Prompts asked.
+        same: Share of replies that are the trained weights' to the letter, 0-1.
+        alike: Mean likeness of served and trained replies, 0-1.
+        base_alike: Mean likeness of served and base replies, 0-1.
+        nearer: Share of the replies on which trained and base differ that are nearer to the trained one, 0-1; 1 if there is none.
+    """
+
+    n: int
+    same: float
+    alike: float
+    base_alike: float
+    nearer: float
+
+    @property
+    def held(self) -> bool:
+        """Whether it is what was trained, as far as these prompts tell."""
+        return self.n == 0 or (self.alike >= _ALIKE and self.nearer >= _NEARER)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.same:.0%} of {self.n} replies are the trained weights' to the letter, likeness {self.alike:.2f} (to the base's {self.base_alike:.2f}), "
+            f"{self.nearer:.0%} of those that tell nearer to what was trained"
+        )
+
+
+def parity(served: Answering, base: Answering, probes: Sequence[Mapping[str, object]]) -> Parity:
+    """Ask a served model what its trained weights were asked, and compare.
+
+    Args:
+        served: The model as it is served.
+        base: Its base, served likewise.
+        probes: `messages`, and the `reply` of the trained weights with at most `most` tokens.
+    """
+    found: list[tuple[float, float, bool]] = []
+    for probe in probes:
+        messages, trained, most = probe["messages"], str(probe["reply"]), probe["most"]
+        if not isinstance(messages, list) or not isinstance(most, int):
+            continue
+        try:
+            now, then = (m.complete(messages, max_tokens=most).text.strip() for m in (served, base))
+        except ModelError:
+            continue
+        found.append((_likeness(now, trained), _likeness(now, then), _likeness(trained, then) < _SAME))
+    telling = [ours >= theirs for ours, theirs, tells in found if tells]
+    return Parity(
+        n=len(found), same=fmean([x >= 1.0 for x, _, _ in found] or [1.0]), alike=fmean([x for x, _, _ in found] or [1.0]),
+        base_alike=fmean([y for _, y, _ in found] or [0.0]), nearer=fmean(telling or [1.0]),
+    )  # fmt: skip
+
+
+def _likeness(a: str, b: str) -> float:
+    return SequenceMatcher(None, a, b, autojunk=False).ratio()
+
+
+def kept(
+    cases: Sequence[Case], before: Mapping[str, Judged], after: Mapping[str, Judged], *, gaps: frozenset[Gap]
+) -> list[Pair]:
+    """Return what the failures were good at, before and after: a reply whose form is mended must not say less than it said.
+
+    Args:
+        cases: The failures are looked at.
+        before: How they fared before, by id.
+        after: Likewise after.
+        gaps: What the training is for; judged elsewhere.
+    """
+    found = []
+    for case in cases:
+        b, a = before.get(case.id), after.get(case.id)
+        if case.kind != "target" or b is None or a is None:
+            continue
+        own = [g for g in b.gaps if g not in gaps and g in a.gaps]
+        if own and all(b.gaps[g] for g in own):
+            note = next((a.notes[g] for g in own if g in a.notes), "")
+            now = all(a.gaps[g] for g in own)
+            found.append(
+                Pair(
+                    id=f"{case.id} (what it says)",
+                    group=case.group,
+                    kind="good",
+                    before=True,
+                    after=now,
+                    note=note,
+                )
+            )
+    return found
+
+
+def abilities(
+    before: Answering, after: Answering, *, most: int, tell: general.Tell | None = None
+) -> list[Pair]:
+    """Return the general suite, done by the base and by the tuned model, as pairs.
+
+    Args:
+        before: The base.
+        after: The tuned model.
+        most: Tasks that are asked at most.
+        tell: Called now and then.
+    """
+    tasks = general.sample(most)
+    return general.pairs(
+        tasks, general.asked(before, tasks, tell=tell), general.asked(after, tasks, tell=tell)
+    )

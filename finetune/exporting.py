@@ -1,0 +1,77 @@
+"""Exporting: an adapter, or its base with the adapter merged, as a GGUF file of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from finetune import bases
+from finetune.adapters import ADAPTER, MODEL, Adapters
+from finetune.backends.port import JobRefused
+
+LEAST_COSINE = 0.15
+"""Below this, what is stored after a merge has little to do with what was learnt. On SmolLM2-135M with a small adapter, Q8_0 (0.20 in the
+worst matrix) gave the adapter's very replies and Q4_1 (0.06) the base's."""
+
+
+def export(
+    adapters: Adapters, id: str, out: Path, *, merged: bool = False, quantisation: str = "Q8_0"
+) -> str:
+    """Write a GGUF file and return what a person should know of it; empty if nothing.
+
+    Args:
+        adapters: Where the adapter is kept.
+        id: Of the adapter.
+        out: The file to write.
+        merged: Whether the base goes in.
+        quantisation: Of the merged file: F32, F16, Q8_0 or Q4_1.
+
+    Raises:
+        AdapterMissing: There is no such adapter.
+        JobRefused: Its files were changed, its base is another than it was trained on, or no GGUF can be made.
+    """
+    found = adapters.get(id)
+    faults = adapters.faults(found.id)
+    if faults:
+        raise JobRefused(f"adapter {found.id} is not what was trained: {faults[0]}", hint="train it again")
+    folder = adapters.path(found.id)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    ready = folder / (ADAPTER if found.is_adapter and not merged else MODEL)
+    if ready.is_file():
+        shutil.copyfile(ready, out)
+        return (
+            "serve it on its own base only: on a base that holds it already it would count twice"
+            if ready.name == ADAPTER
+            else ""
+        )
+    if not found.is_adapter or not merged:
+        raise JobRefused(
+            f"{found.id} has no GGUF form, because its base {found.base} has none",
+            hint="use llama.cpp's converters",
+        )
+    return _merged(
+        found.base, found.base_sha256, folder, out, (quantisation, adapters.folder.parent / "bases")
+    )
+
+
+def _merged(reference: str, hash: str, adapter: Path, out: Path, how: tuple[str, Path]) -> str:
+    from finetune import gguf_files, weights
+
+    quantisation, cache = how
+    base = bases.find(reference)
+    if base.hash != hash:
+        raise JobRefused(
+            f"{reference} is not the base it was trained on: {base.hash[:12]} now, {hash[:12]} then"
+        )
+    if base.kind != "gguf" or base.path is None:
+        raise JobRefused(
+            f"{reference} is no GGUF file", hint="merge with PEFT and use llama.cpp's convert_hf_to_gguf.py"
+        )
+    loaded = weights.merged(base, adapter, cache=cache)
+    kept = gguf_files.write_model(weights.arrays_of(loaded), base.path, out, quantisation=quantisation)
+    if kept.cosine < LEAST_COSINE:
+        return (
+            f"what was learnt is lost in {quantisation}: the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one meant; "
+            "use a finer quantisation, or serve the adapter on its base"
+        )
+    return f"the change stored is the one meant, within {quantisation} (least cosine {kept.cosine:.2f}, {kept.worst or 'all'})"

@@ -1,0 +1,199 @@
+"""The trainer's process: `python -m finetune.train JOB` trains what `JOB/job.json` says, or goes on where it stopped.
+
+One process at a time: it holds `JOB/train.lock` while it lives. How it stands is in `JOB/progress.json`. SIGTERM makes it save
+and stop; with a file `JOB/cancel` it stops for good.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from finetune import bases, datasets
+from finetune import recipe as recipes
+from finetune.adapters import ADAPTER, MODEL, PROBES, Adapters
+from finetune.backends.port import JobError
+from finetune.defaults import settle
+from finetune.examples import Example
+from finetune.progress import CANCEL, Progress, Stage, read, tell
+from finetune.recipe import Recipe
+from finetune.rows import fitted
+from rag.locks import Locked, exclusive, make
+
+LOCK = "train.lock"
+_PROBES = 8
+_PROBE_TOKENS = 40
+_PATIENCE_S = 10.0
+
+
+def write_job(folder: Path, *, key: str, recipe: Recipe, dataset: Path, adapters: Path) -> Path:
+    """Write down what a trainer is to do and return the file; what is there already is left as it is."""
+    file = folder / "job.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        data = {
+            "key": key,
+            "recipe": recipes.to_data(recipe),
+            "dataset": str(dataset.resolve()),
+            "adapters": str(adapters.resolve()),
+        }
+        draft = file.with_suffix(".part")
+        draft.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        draft.replace(file)
+    if not (folder / LOCK).exists():
+        make(folder / LOCK)
+    return file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the trainer; 0 if it ended as it should, 1 if it failed."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if len(given) != 1 or not (Path(given[0]) / "job.json").is_file():
+        print("usage: python -m finetune.train JOB   (a folder with job.json)", file=sys.stderr)  # noqa: T201
+        return 2
+    folder = Path(given[0])
+    try:
+        with exclusive(folder / LOCK, wait_s=_PATIENCE_S):
+            (folder / "pid").write_text(str(os.getpid()), encoding="utf-8")
+            return _done(folder)
+    except Locked:
+        return 0  # another process trains it
+
+
+def _done(folder: Path) -> int:
+    before = read(folder)
+    if before is not None and before.stage in ("succeeded", "failed", "cancelled"):
+        return 0
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    begun = replace(before or Progress(stage="starting"), stage="starting", message="", left_s=None)
+    tell(folder, begun)
+    try:
+        last = _trained(folder, job, stopping)
+    except (datasets.DatasetFailed, JobError) as error:
+        last = Progress(stage="failed", message=str(error))
+    except Exception as error:
+        # Whatever a library raises ends this job and is told to whoever asks after it; the trace goes to the log.
+        traceback.print_exc()
+        now = read(folder) or begun
+        last = replace(now, stage="failed", message=_advice(error), left_s=None)
+    tell(folder, last)
+    return 1 if last.stage == "failed" else 0
+
+
+def _trained(folder: Path, job: Mapping[str, Any], stopping: list[int]) -> Progress:
+    from finetune import training
+
+    recipe = recipes.from_data(job["recipe"])
+    base = bases.find(recipe.base)
+    dataset = datasets.load(Path(job["dataset"]))
+    if not dataset.train:
+        raise datasets.DatasetFailed(f"{job['dataset']}: nothing to train on")
+    adapters = Adapters(Path(job["adapters"]))
+    now = Progress(stage="loading")
+    tell(folder, now)
+
+    def told(look: training.Look) -> None:
+        nonlocal now
+        now = Progress(
+            stage="training", step=look.step, steps=look.steps, left_s=look.left_s, loss=look.loss, held_loss=look.held_loss, tokens=look.tokens
+        )  # fmt: skip
+        tell(folder, now)
+
+    def stop() -> bool:
+        return bool(stopping) or (folder / CANCEL).exists()
+
+    ways = training.Ways(
+        folder=folder / "checkpoints", cache=adapters.folder.parent / "bases", tell=told, stop=stop
+    )
+    settings = settle(recipe, parameters=_parameters(base), examples=len(dataset.train))
+    done = training.train(base, recipe, settings, (dataset.train, dataset.validation), ways)
+    if done.stopped:
+        stage: Stage = "cancelled" if (folder / CANCEL).exists() else "paused"
+        if stage == "cancelled":
+            shutil.rmtree(ways.folder, ignore_errors=True)
+        return replace(now, stage=stage, message="stopped as asked", left_s=None)
+    tell(folder, replace(now, stage="saving", left_s=None))
+    about = {
+        "base": recipe.base, "base_sha256": base.hash, "dataset": dataset.hash, "recipe": job["recipe"], "recipe_hash": recipe.hash,
+        "job": job["key"], "tenant": recipe.extra.get("tenant"), "metrics": dict(done.metrics),
+    }  # fmt: skip
+    made = _saved(folder / "made", done, base)
+    _probed(made, done, (*dataset.validation, *dataset.train))
+    found = adapters.add(made, about)
+    shutil.rmtree(ways.folder, ignore_errors=True)
+    return replace(
+        now, stage="succeeded", left_s=None, model=adapters.reference(found), metrics=found.metrics, files={n: str(adapters.folder / found.id / n) for n in found.files}
+    )  # fmt: skip
+
+
+def _parameters(base: bases.Base) -> int:
+    try:
+        return bases.shape(base).parameters
+    except JobError:
+        return 7_000_000_000  # a hub's model whose size is not known yet: the careful learning rate
+
+
+def _probed(target: Path, done: Any, examples: Sequence[Example]) -> None:
+    """Write down what the trained weights reply to a few prompts, for whoever serves them to hold it against."""
+    from finetune import weights
+
+    asked = [fitted(e.prompt, e.tools, done.tokenizer)[0] for e in examples[:_PROBES]]
+    rendered = [
+        done.tokenizer.apply_chat_template(m, tokenize=False, add_generation_prompt=True) for m in asked
+    ]
+    replies = weights.replies(done.model, done.tokenizer, rendered, most=_PROBE_TOKENS)
+    data = [{"messages": m, "reply": r, "most": _PROBE_TOKENS} for m, r in zip(asked, replies, strict=True)]
+    (target / PROBES).write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _saved(target: Path, done: Any, base: bases.Base) -> Path:
+    """Write what was trained into a folder: an adapter as safetensors and GGUF, whole weights as GGUF."""
+    from finetune import gguf_files, weights
+
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    source = base.path if base.kind == "gguf" else None
+    if hasattr(done.model, "peft_config"):
+        for config in done.model.peft_config.values():
+            config.base_model_name_or_path = (
+                base.name
+            )  # not the folder of this machine that it was loaded from
+        done.model.save_pretrained(target, safe_serialization=True)
+        if source is not None:
+            arrays, alpha = weights.adapter_arrays(target)
+            gguf_files.write_adapter(arrays, source, target / ADAPTER, alpha=alpha)
+        return target
+    if source is None:
+        done.model.save_pretrained(target / "model", safe_serialization=True)
+        done.tokenizer.save_pretrained(target / "model")
+        return target
+    gguf_files.write_model(weights.arrays_of(done.model), source, target / MODEL, quantisation="Q8_0")
+    return target
+
+
+def _advice(error: BaseException) -> str:
+    from finetune import weights
+
+    text = " ".join(str(error).split())[:400]
+    if weights.is_out_of_memory(error):
+        return (
+            f"out of memory: {text}. Halve batch_size (and set extra.accumulate to 2 for the same result), set extra.checkpointing, shorten "
+            "max_tokens, train lora instead of full, or qlora instead of lora"
+        )
+    return text if isinstance(error, RuntimeError) and text else f"{type(error).__name__}: {text}"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    sys.exit(main())

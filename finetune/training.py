@@ -1,0 +1,266 @@
+"""Training by TRL: SFT on assistant turns or DPO, all weights or an adapter; stopped early, resumed, told of as it goes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset as Table
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+from finetune import weights
+from finetune.bases import Base
+from finetune.defaults import Settings
+from finetune.examples import Example
+from finetune.recipe import Recipe
+from finetune.rows import pair, row
+
+_STATE = "trainer_state.json"
+_WARM = 2
+"""Steps that do not count for the pace: the first ones are slow."""
+
+
+class TrainingFailed(RuntimeError):
+    """A training that cannot be done as it stands; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a training stands after a step.
+
+    Attributes:
+        tokens: Tokens learnt so far.
+        left_s: Seconds left.
+    """
+
+    step: int
+    steps: int
+    loss: float | None
+    held_loss: float | None
+    tokens: int
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        model: The tuned model, in memory.
+        tokenizer: Its tokeniser.
+        stopped: Whether it was asked to stop before its end.
+        metrics: By name: losses, step at which it was best, seconds, tokens.
+    """
+
+    model: Any
+    tokenizer: Any
+    stopped: bool
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """Folders and hooks of one training.
+
+    Attributes:
+        folder: Checkpoints are kept here; a training found begun there is gone on with.
+        cache: Where GGUF bases are kept unpacked.
+        tell: Called after each step.
+        stop: Asked after each step whether to save and stop.
+    """
+
+    folder: Path
+    cache: Path
+    tell: Callable[[Look], None]
+    stop: Callable[[], bool]
+
+
+def train(
+    base: Base,
+    recipe: Recipe,
+    settings: Settings,
+    parts: tuple[Sequence[Example], Sequence[Example]],
+    ways: Ways,
+) -> Trained:
+    """Train, or go on training.
+
+    Args:
+        base: What is trained.
+        recipe: How.
+        settings: The same with nothing left open.
+        parts: Examples to learn, and examples that tell when to stop (may be empty).
+        ways: Folders and hooks.
+
+    Raises:
+        TrainingFailed: An example is too long or cannot be rendered.
+    """
+    weights.seeded(recipe.seed)
+    weights.unpack(base, ways.cache)
+    tokenizer = weights.tokenizer(base, cache=ways.cache)
+    tables, longest = _tables(recipe, parts, tokenizer)
+    loaded = weights.model(base, four_bit=recipe.weights == "qlora", cache=ways.cache)
+    arguments = _arguments(recipe, settings, ways, longest, judged=len(tables[1]) > 0)
+    adapter = (
+        None
+        if recipe.weights == "full"
+        else weights.lora(rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
+    )
+    maker, config = (DPOTrainer, DPOConfig) if recipe.objective == "dpo" else (SFTTrainer, SFTConfig)
+    watch = _watch(ways)
+    trainer = maker(
+        model=loaded, args=config(**arguments), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
+        processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
+    )  # fmt: skip
+    if recipe.weights == "qlora":
+        weights.in_float(trainer.model)
+    begun = time.monotonic()
+    done = trainer.train(resume_from_checkpoint=_newest(ways.folder))
+    own, total = weights.trained_share(trainer.model)
+    held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
+    stopped = watch.stopped and trainer.state.global_step < trainer.state.max_steps
+    metrics = {
+        "train_loss": float(done.training_loss), "steps": float(trainer.state.global_step), "best_step": float(trainer.state.best_global_step or trainer.state.global_step),
+        "seconds": time.monotonic() - begun, "trained_parameters": float(own), "parameters": float(total), "trained_tokens": float(watch.tokens),
+        **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
+    }  # fmt: skip
+    return Trained(model=trainer.model, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _tables(
+    recipe: Recipe, parts: tuple[Sequence[Example], Sequence[Example]], tokenizer: Any
+) -> tuple[tuple[Table, Table], int]:
+    """Return both parts as TRL takes them, and the length of the longest example, tokens."""
+    try:
+        if recipe.objective == "dpo":
+            pairs = [[pair(e, tokenizer) for e in part] for part in parts]
+            longest = max(
+                len(tokenizer(p["prompt"] + p[k])["input_ids"])
+                for p in pairs[0]
+                for k in ("chosen", "rejected")
+            )
+            made: list[Table] = [Table.from_list(p) for p in pairs]
+        else:
+            rows = [[row(e, tokenizer) for e in part] for part in parts]
+            longest = max(len(r.ids) for part in rows for r in part)
+            made = [
+                Table.from_list([{"input_ids": r.ids, "labels": r.labels} for r in part]) for part in rows
+            ]
+    except ValueError as error:
+        raise TrainingFailed(str(error)) from error
+    _refuse_longer(recipe, longest, tokenizer)
+    return (made[0], made[1]), longest
+
+
+def _refuse_longer(recipe: Recipe, longest: int, tokenizer: Any) -> None:
+    most = min(recipe.max_tokens or tokenizer.model_max_length, tokenizer.model_max_length)
+    if longest > most:
+        raise TrainingFailed(
+            f"the longest example has {longest} tokens, more than {most}; it is not cut, since a cut reply teaches to break off: "
+            "raise max_tokens, or take long examples out"
+        )
+
+
+def _arguments(
+    recipe: Recipe, settings: Settings, ways: Ways, longest: int, *, judged: bool
+) -> dict[str, Any]:
+    own = weights.machine()
+    packed = (
+        own.device == "cuda"
+        and own.bf16
+        and recipe.objective == "sft"
+        and bool(recipe.extra.get("packing", False))
+    )
+    # Every step of the optimiser sees the whole batch at once where memory is plenty, as one needs for the same result everywhere.
+    spread = int(recipe.extra.get("accumulate", 1))
+    found: dict[str, Any] = {
+        "output_dir": str(ways.folder), "seed": recipe.seed, "data_seed": recipe.seed, "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": max(1, settings.batch_size // spread), "gradient_accumulation_steps": spread,
+        "per_device_eval_batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "lr_scheduler_type": "cosine",
+        "warmup_steps": max(1, round(settings.warmup * settings.steps)), "weight_decay": 0.0, "max_grad_norm": 1.0, "logging_steps": 1, "logging_nan_inf_filter": False,
+        "save_strategy": "steps", "save_steps": settings.look_every, "save_total_limit": 2, "restore_callback_states_from_checkpoint": True,
+        "eval_strategy": "steps" if judged else "no", "eval_steps": settings.look_every if judged else None,
+        "load_best_model_at_end": judged, "metric_for_best_model": "eval_loss" if judged else None, "greater_is_better": False if judged else None,
+        "use_cpu": own.device == "cpu", "bf16": own.bf16, "gradient_checkpointing": bool(recipe.extra.get("checkpointing", own.device == "cuda")),
+        "dataloader_pin_memory": own.device == "cuda", "report_to": "none", "disable_tqdm": True, "max_length": longest,
+    }  # fmt: skip
+    if recipe.objective == "dpo":
+        found["beta"] = settings.beta
+    else:
+        found["packing"] = packed
+    return found
+
+
+def _newest(folder: Path) -> str | None:
+    """Return the newest whole checkpoint; one that was being written when the process died has no state yet and is removed."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            found.append(
+                (int(json.loads((path / _STATE).read_text(encoding="utf-8"))["global_step"]), str(path))
+            )
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(path)
+    return max(found)[1] if found else None
+
+
+class _Pace:
+    """Steps timed, for the time that is left."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[int, float]] = []
+
+    def left(self, step: int, steps: int) -> float | None:
+        self._marks.append((step, time.monotonic()))
+        marks = self._marks[_WARM:]
+        if len(marks) < 2:
+            return None
+        (first, then), (last, now) = marks[0], marks[-1]
+        return (now - then) / (last - first) * (steps - step)
+
+
+def _watch(ways: Ways) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        """Tells of each step, and stops when asked to."""
+
+        def __init__(self) -> None:
+            self.stopped = False
+            self.tokens = 0
+            self._pace = _Pace()
+            self._loss: float | None = None
+            self._held: float | None = None
+            self._left: float | None = None
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            self._loss = (logs or {}).get("loss", self._loss)
+            self._held = (logs or {}).get("eval_loss", self._held)
+            self.tokens = int((logs or {}).get("num_tokens", self.tokens))
+
+            self._told(state)
+
+        def _told(self, state: Any) -> None:
+            ways.tell(
+                Look(
+                    step=state.global_step, steps=state.max_steps, loss=self._loss, held_loss=self._held, tokens=self.tokens, left_s=self._left
+                )
+            )  # fmt: skip
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._left = self._pace.left(state.global_step, state.max_steps)
+            self._told(state)
+            if ways.stop():
+                self.stopped = control.should_training_stop = control.should_save = True
+
+    return Watch()
+
+
+def _callbacks(settings: Settings, watch: Any, *, judged: bool) -> list[Any]:
+    from transformers import EarlyStoppingCallback
+
+    return [watch, *([EarlyStoppingCallback(early_stopping_patience=settings.patience)] if judged else [])]

@@ -1,0 +1,1 @@
+"""What would fail at the provider, or spoil the model, found before a cent is spent."""

@@ -1,0 +1,1 @@
+"""The chatbot over HTTP, in OpenAI's form, for any number of tenants."""

@@ -1,0 +1,231 @@
+"""What is taught: as the bot would have been asked; no new facts; nothing of a person's; nothing twice."""
+
+from advisor.apply.examples import Bot, build, labelled
+from advisor.exchange import Exchange, Feedback, Message, Passage, Source, Tool, ToolCall
+from advisor.gate.trial import Case
+from advisor.probing.subject import Served, Setup
+from finetune.examples import Example, text_of
+from router.contract.rules import Contract, Rule
+from router.prompts import Prompt
+from router.releases import Release
+
+CTA = "Anything else?"
+CONTRACT = Contract(rules=(Rule(kind="ends_with", params={"text": CTA}),))
+TOOL = Tool(
+    name="find", parameters={"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+)
+THINGS = [
+    "boots",
+    "tents",
+    "lamps",
+    "ropes",
+    "gloves",
+    "stoves",
+    "maps",
+    "hats",
+    "socks",
+    "packs",
+    "mats",
+    "mugs",
+]
+
+
+def exchange(
+    n, reply="", *, question=None, passages=None, calls=(), tools=(), expected=None, feedback=(), before=()
+):
+    thing = THINGS[n % 12]
+    asked = question or f"How long may {thing} be kept, and who pays for sending {thing} back?"
+    return Exchange(
+        id=f"e{n}", conversation=(Message(role="system", content="old prompt"), *before, Message(role="user", content=asked)),
+        reply=Message(role="assistant", content=reply, tool_calls=calls), passages=passages, tools=tools, expected=expected, feedback=feedback,
+        source=Source(file="log.jsonl", line=n, dialect="rows"), user=f"u{n}",
+    )  # fmt: skip
+
+
+def case(e, kind="target"):
+    return Case(
+        id=e.id, group=e.id, kind=kind, exchange=e, issue="i" if kind == "target" else "", reference=None
+    )
+
+
+def bot(*, retrieval=False, contract=CONTRACT, oracle=None):
+    searched = Served([Passage(text="Nothing about that.")]) if retrieval else None
+    return Bot(
+        setup=Setup(release=Release(model="m", prompt="p"), prompt=Prompt.of("You help."), searched=searched),
+        contract=contract,
+        oracle=oracle or {},
+    )
+
+
+def page(n, days):
+    return Passage(text=f"{THINGS[n % 12].title()} may be kept {days} days. The shop pays.", id=f"p{n}")
+
+
+def test_corrections_good_replies_and_mended_ones(tmp_path):
+    like = (Feedback(name="thumb", polarity=1),)
+    made = build(
+        [
+            case(exchange(0, "For ever.", expected=f"As long as you like. {CTA}")),
+            case(exchange(1, f"A while. {CTA}", feedback=like), "good"),
+            case(exchange(2, "A while, and we pay.")),
+            case(exchange(3, "")),
+        ],
+        bot(),
+    )
+    assert [(e.origin, text_of(e.target), e.approved_by) for e in made.examples] == [
+        ("correction", f"As long as you like. {CTA}", "u0"),
+        ("approved", f"A while. {CTA}", "u1"),
+        ("repaired", f"A while, and we pay. {CTA}", None),
+    ]
+    assert made.examples[0].rejected == {"role": "assistant", "content": "For ever."}
+    assert made.examples[0].messages[0] == {"role": "system", "content": "You help."}, (
+        "the prompt of the bot, not of the log"
+    )
+    assert made.left_out == {"nothing was said": 1}
+
+
+def test_no_new_facts(tmp_path):
+    """A right answer that stands in no page belongs into the index."""
+    e = exchange(
+        0,
+        "No idea.",
+        expected=f"They may be kept 30 days. {CTA}",
+        passages=(Passage(text="Boots are sold here."),),
+    )
+    made = build([case(e)], bot(retrieval=True))
+    assert not made.examples
+    assert made.knowledge == ("e0",)
+    assert made.left_out == {"states what the bot could not have read": 1}
+    known = build([case(e)], bot(retrieval=True, oracle={"e0": (page(0, 30).text,)}))
+    assert len(known.examples) == 1
+    assert (
+        any(page(0, 30).text in p for p in known.examples[0].passages)
+        or known.examples[0].origin == "written"
+    )
+
+
+def test_passages_come_in_their_shares():
+    cases = [
+        case(
+            exchange(
+                n,
+                "x",
+                question=f"{w} {THINGS[n % 12]} kept how long, please?",
+                expected=f"{THINGS[n % 12].title()} may be kept {n} days. {CTA}",
+                passages=(page(n, n),),
+            )
+        )
+        for n, w in enumerate(_words(240))
+    ]
+    made = build(cases, bot(retrieval=True))
+    declined = [e for e in made.examples if e.origin == "written"]
+    mixed = [e for e in made.examples if len(e.passages) == 3]
+    n = len(made.examples)
+    assert n > 150
+    assert 0.05 < len(declined) / n < 0.3 and 0.1 < len(mixed) / n < 0.4
+    for e in declined:
+        assert text_of(e.target) == f"I do not know. {CTA}"
+        assert not any(
+            text.startswith(e.request.rpartition("Question: ")[2].split()[1].title()) for text in e.passages
+        )
+    for e in made.examples:
+        assert text_of(e.messages[-2]).startswith("[1]"), "as the bot composes it"
+    assert build(cases, bot(retrieval=True)).examples == made.examples, "one seed, one set"
+
+
+def _words(count):
+    return [
+        f"{a}{b}{c}"
+        for a in ("Mora", "Tilu", "Kesa", "Bano", "Rive", "Soko")
+        for b in ("lin", "tar", "mek", "dos", "fen", "gul", "pas", "wob")
+        for c in ("a", "e", "i", "o", "u")
+    ][:count]
+
+
+def test_calls_that_fit_are_taught_and_the_right_ones_for_the_wrong():
+    wrong = exchange(
+        0,
+        calls=(ToolCall(name="find", arguments='{"x": 1}'),),
+        tools=(TOOL,),
+        expected='{"name": "find", "arguments": {"q": "boots"}}',
+    )
+    needless = exchange(
+        1, calls=(ToolCall(name="find", arguments='{"q": "hi"}'),), tools=(TOOL,), expected="Hello!"
+    )
+    good = exchange(2, calls=(ToolCall(name="find", arguments='{"q": "lamps"}'),), tools=(TOOL,))
+    broken = exchange(3, calls=(ToolCall(name="find", arguments="{"),), tools=(TOOL,))
+    made = build(
+        [
+            case(wrong),
+            case(needless),
+            case(good, "good"),
+            case(broken, "good"),
+            case(exchange(4, "x", tools=(TOOL,))),
+        ],
+        bot(),
+    )
+    assert [e.origin for e in made.examples] == ["correction", "correction", "approved"]
+    assert made.examples[0].target["tool_calls"][0]["function"] == {
+        "name": "find",
+        "arguments": '{"q": "boots"}',
+    }
+    assert made.examples[0].rejected["tool_calls"][0]["function"]["arguments"] == '{"x": 1}'
+    assert "tool_calls" not in made.examples[1].target and text_of(made.examples[1].target) == "Hello!"
+    assert made.examples[0].tools[0]["function"]["name"] == "find"
+    assert made.left_out == {"its calls do not fit their tools": 1, "failed, and no right answer is known": 1}
+
+
+def test_earlier_replies_are_read_and_not_learnt():
+    before = (Message(role="user", content="Hi"), Message(role="assistant", content="Bad words."))
+    (e,) = build([case(exchange(0, f"Good. {CTA}", before=before), "good")], bot()).examples
+    assert [m.get("weight") for m in e.messages if m["role"] == "assistant"] == [0, None]
+
+
+def test_a_persons_data_is_masked_but_not_the_shops_own():
+    e = exchange(
+        0,
+        f"Write to help@shop.example. {CTA}",
+        question="I am jo@mail.example, where do I write about boots?",
+    )
+    with_address = Bot(
+        setup=Setup(
+            release=Release(model="m", prompt="p"), prompt=Prompt.of("Our address: help@shop.example.")
+        ),
+        contract=CONTRACT,
+    )
+    (made,) = build([case(e, "good")], with_address).examples
+    assert text_of(made.target) == f"Write to help@shop.example. {CTA}"
+    assert made.request == "I am [e-mail], where do I write about boots?"
+
+
+def test_nothing_twice():
+    cases = [
+        case(exchange(n, f"A while. {CTA}", question="How long may boots be kept?"), "good") for n in range(9)
+    ]
+    made = build(cases, bot())
+    assert len(made.examples) == 1 and made.left_out == {"repeats another": 8}
+    own = Example(
+        messages=({"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "Yes."}),
+        group="f",
+        origin="file",
+        source="f:1",
+    )
+    assert build(cases, bot(), [own, own]).examples[-1] == own
+    assert len(build(cases, bot(), [own, own]).examples) == 2
+
+
+def test_a_reply_that_cannot_be_mended_teaches_nothing():
+    contract = Contract(rules=(Rule(kind="words", params={"max": 2}),))
+    made = build(
+        [
+            case(exchange(0, "Far too many words."), "good"),
+            case(exchange(1, "x", expected="Also too many words.")),
+        ],
+        bot(contract=contract),
+    )
+    assert not made.examples and made.left_out == {"breaks the contract, and cannot be mended": 2}
+
+
+def test_labelled_texts():
+    (e,) = labelled({"My card is lost": "card_lost"}, "Pick a label.")
+    assert (e.label, e.request, e.messages[0]["content"]) == ("card_lost", "My card is lost", "Pick a label.")

@@ -1,0 +1,140 @@
+"""FineTune in the loop: examples from one half, a tuned model, gated on the other half like any other remedy."""
+
+import json
+
+import pytest
+from planted_bot import CTA, PLACES, page, question, right
+
+from advisor.cli import main
+from finetune import datasets
+from finetune.backends import BACKENDS
+from finetune.backends.port import JobRefused, Standing
+from finetune.backends.scripted import Scripted
+from finetune.examples import text_of
+from router import models
+from router.chatbot import Chatbot
+
+CONFIG = (
+    f"documents: [help]\nlabels: null\ncontract: {{rules: [{{kind: ends_with, text: '{CTA}', cause: required_element}}]}}\n"
+    "index: {embedder: static, store: memory, sources: [help]}\n"
+    "chat: {model: 'planted:shop', prompt: prompt.txt, cite: false, grounded: false}\ntrain: {base: 'local:smollm2'}\n"
+)
+
+
+class Backend(Scripted):
+    """Tunes nothing and says what came of it."""
+
+    model = "planted:tuned"
+
+    def __init__(self):
+        super().__init__(
+            [Standing(state="succeeded", raw="ok", model=self.model, metrics={"held_loss": 0.1})]
+        )
+
+
+class Refusing(Scripted):
+    def __init__(self):
+        super().__init__(submits=[JobRefused("no room here")])
+
+
+def told(capsys, *args, code=0):
+    capsys.readouterr()
+    assert main(list(args)) == code, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(models.PROVIDERS, "planted", "planted_bot:make")
+    monkeypatch.setitem(BACKENDS, "local", "test_fine_tune:Backend")
+    monkeypatch.setattr(Backend, "model", "planted:tuned")
+    (tmp_path / "help").mkdir()
+    for p in PLACES:
+        (tmp_path / "help" / f"{p.lower()}.md").write_text(page(p), encoding="utf-8")
+    (tmp_path / "prompt.txt").write_text("You help customers of a shop.", encoding="utf-8")
+    (tmp_path / "advisor.yaml").write_text(CONFIG.replace("contract:", "#"), encoding="utf-8")
+    told(capsys, "index", "build")
+    told(capsys, "release", "make", "--promote")
+    with Chatbot() as bot:
+        for n in range(3):
+            for p in PLACES:
+                reply = bot.reply([{"role": "user", "content": question(p, n)}], conversation=f"{p}-{n}")
+                bot.feedback(reply.id, thumb="down", correction=f"{right(p)} {CTA}")
+        bot.flush()
+    (tmp_path / "advisor.yaml").write_text(CONFIG, encoding="utf-8")
+    told(capsys, ".advisor/traces")
+    return tmp_path
+
+
+def applied(capsys, *more):
+    (done,) = json.loads(told(capsys, "apply", "--only", "FineTune", "--yes", "--json", *more))
+    return done
+
+
+def test_a_tuned_model_goes_live_if_the_gate_lets_it(place, capsys):
+    done = applied(capsys)
+    (tried,) = done["tried"]
+    assert (tried["kind"], tried["standing"]) == ("FineTune", "accepted"), done
+    assert done["action"] in ("promoted", "canary")
+    assert done["decision"]["target"]["before"] == 0.0 and done["decision"]["target"]["after"] == 1.0
+    release = json.loads((place / f".advisor/releases/{done['release']}.json").read_text(encoding="utf-8"))
+    assert release["model"] == "planted:tuned"
+    (folder,) = (place / ".advisor/datasets").iterdir()
+    made = datasets.load(folder)
+    assert not made.held_out and made.train
+    teaching = {e.group for e in (*made.train, *made.validation)}
+    assert all(int(g[:8], 16) % 2 == 0 for g in teaching), "what judges has taught"
+    for example in made.train:
+        assert text_of(example.target).endswith(CTA)
+        assert example.messages[0]["content"] == "You help customers of a shop."
+        assert example.messages[-2]["content"].endswith(
+            f"Question: {example.messages[-2]['content'].rpartition('Question: ')[2]}"
+        )
+        assert example.origin in ("correction", "written", "repaired") and example.passages
+    declined = [e for e in made.train if e.origin == "written"]
+    assert len(declined) < len(made.train) / 3
+    assert made.about["origins"]["correction"] >= 10
+
+
+def test_a_ruined_model_does_not(place, capsys, monkeypatch):
+    monkeypatch.setattr(Backend, "model", "planted:ruined")
+    done = applied(capsys)
+    assert done["action"] == "refused", done
+    assert "good replies are broken" in done["reason"]
+
+
+def test_applied_twice_it_is_trained_once(place, capsys):
+    first = applied(capsys)
+    job = first["tried"][0]["about"]["job"]
+    again = applied(capsys)
+    assert all(t["about"].get("job", job) == job for t in again["tried"])
+    assert len(list((place / ".advisor/datasets").iterdir())) == 1
+
+
+def test_what_is_not_trained_says_why(place, capsys, monkeypatch):
+    monkeypatch.setitem(BACKENDS, "local", "test_fine_tune:Refusing")
+    done = applied(capsys)
+    assert done["tried"][0]["standing"] == "not made"
+    assert done["tried"][0]["what"] == "not trained: no room here"
+
+
+def test_a_bot_that_cannot_be_trained_is_named(place, capsys):
+    (place / "advisor.yaml").write_text(
+        CONFIG.replace("train: {base: 'local:smollm2'}", ""), encoding="utf-8"
+    )
+    done = applied(capsys)
+    assert (
+        done["tried"][0]["what"]
+        == "planted:shop cannot be trained here; name a model that can under train.base"
+    )
+
+
+def test_at_a_provider_it_must_be_agreed_to(place, capsys):
+    config = CONFIG.replace("local:smollm2", "openai:gpt-4.1-mini-2025-04-14").replace(
+        "train: {", "train: {cap_usd: 0.0, "
+    )
+    (place / "advisor.yaml").write_text(config, encoding="utf-8")
+    done = applied(capsys)
+    assert done["tried"][0]["standing"] == "not made"
+    assert "not trained" in done["tried"][0]["what"] and "cap" in done["tried"][0]["what"]

@@ -1,0 +1,150 @@
+"""GGUF: an adapter and merged weights in the packaged model's file give what Transformers gives; a merge that loses the change is seen."""
+
+import numpy as np
+import pytest
+
+from finetune.bases import find, shape
+
+pytest.importorskip("gguf")
+import gguf
+
+from finetune.gguf_files import ExportFailed, metadata, write_adapter, write_model
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A GGUF of one block, written with the library, its numbers known."""
+    chance = np.random.default_rng(0)
+    shapes = {
+        "token_embd": (40, 64), "output_norm": (64,), "blk.0.attn_norm": (64,), "blk.0.ffn_norm": (64,), "blk.0.attn_q": (64, 64), "blk.0.attn_k": (32, 64),
+        "blk.0.attn_v": (32, 64), "blk.0.attn_output": (64, 64), "blk.0.ffn_gate": (96, 64), "blk.0.ffn_up": (96, 64), "blk.0.ffn_down": (64, 96),
+    }  # fmt: skip
+    path = tmp_path / "base.gguf"
+    writer = gguf.GGUFWriter(path, arch="llama")
+    for name, value in {
+        "block_count": 1,
+        "embedding_length": 64,
+        "feed_forward_length": 96,
+        "context_length": 128,
+        "vocab_size": 40,
+        "attention.head_count": 4,
+        "attention.head_count_kv": 2,
+    }.items():
+        writer.add_uint32(f"llama.{name}", value)
+    writer.add_array("tokenizer.ggml.tokens", [f"t{n}" for n in range(40)])
+    for name, size in shapes.items():
+        value = chance.normal(size=size).astype(np.float32)
+        kind = gguf.GGMLQuantizationType.Q4_1 if len(size) == 2 else gguf.GGMLQuantizationType.F32
+        packed = gguf.quants.quantize(value, kind) if len(size) == 2 else value
+        writer.add_tensor(f"{name}.weight", packed, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+NAMES = {
+    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "blk.0.attn_norm": "model.layers.0.input_layernorm",
+    "blk.0.ffn_norm": "model.layers.0.post_attention_layernorm", "blk.0.attn_q": "model.layers.0.self_attn.q_proj",
+    "blk.0.attn_k": "model.layers.0.self_attn.k_proj", "blk.0.attn_v": "model.layers.0.self_attn.v_proj",
+    "blk.0.attn_output": "model.layers.0.self_attn.o_proj", "blk.0.ffn_gate": "model.layers.0.mlp.gate_proj",
+    "blk.0.ffn_up": "model.layers.0.mlp.up_proj", "blk.0.ffn_down": "model.layers.0.mlp.down_proj",
+}  # fmt: skip
+
+
+def unpacked(path):
+    return {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
+
+
+def turned_back(value, heads):
+    """llama.cpp's order of rows to Transformers'."""
+    half = value.shape[0] // heads // 2
+    return value.reshape(heads, half, 2, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)
+
+
+def as_transformers(path):
+    found = {}
+    for name, value in unpacked(path).items():
+        stem = name.removesuffix(".weight")
+        heads = {"blk.0.attn_q": 4, "blk.0.attn_k": 2}.get(stem)
+        found[f"{NAMES[stem]}.weight"] = turned_back(value, heads) if heads else value
+    return found
+
+
+def test_the_sizes_are_read_off_the_head(base):
+    found = shape(find(str(base)))
+    assert (
+        found.hidden,
+        found.layers,
+        found.heads,
+        found.kv_heads,
+        found.head_size,
+        found.inner,
+        found.tied,
+    ) == (64, 1, 4, 2, 16, 96, True)
+    assert found.parameters == sum(v.size for v in unpacked(base).values())
+    assert found.adapter_parameters(8) == 8 * sum(i + o for i, o in found.linears.values())
+
+
+def test_the_same_weights_come_out_the_same(base, tmp_path):
+    kept = write_model(as_transformers(base), base, tmp_path / "m.gguf", quantisation="F32")
+    assert kept.cosine == 1.0
+    before, after = unpacked(base), unpacked(tmp_path / "m.gguf")
+    assert set(before) == set(after)
+    assert all(np.array_equal(before[n], after[n]) for n in before)
+    head = metadata(tmp_path / "m.gguf")
+    assert head["llama.attention.head_count_kv"] == 2 and head["general.architecture"] == "llama"
+    assert list(gguf.GGUFReader(tmp_path / "m.gguf").fields["tokenizer.ggml.tokens"].contents())[:2] == [
+        "t0",
+        "t1",
+    ]
+
+
+def test_a_small_change_is_lost_in_four_bits_and_that_is_seen(base, tmp_path):
+    chance = np.random.default_rng(1)
+    changed = {
+        n: v + (1e-3 * chance.normal(size=v.shape).astype(np.float32) if v.ndim == 2 else 0)
+        for n, v in as_transformers(base).items()
+    }
+    told = {
+        q: write_model(changed, base, tmp_path / f"{q}.gguf", quantisation=q).cosine
+        for q in ("F32", "F16", "Q8_0", "Q4_1")
+    }
+    assert told["F32"] > 0.99 > told["Q8_0"] > told["Q4_1"]
+    assert told["Q4_1"] < 0.2
+
+
+def test_an_adapter_adds_what_the_merge_adds(base, tmp_path):
+    chance = np.random.default_rng(2)
+    whole, adapter, rank, alpha = as_transformers(base), {}, 4, 8.0
+    for name in [n for n in whole if "_proj" in n]:
+        outs, ins = whole[name].shape
+        a, b = (
+            chance.normal(size=(rank, ins)).astype(np.float32),
+            chance.normal(size=(outs, rank)).astype(np.float32),
+        )
+        stem = f"base_model.model.{name.removesuffix('.weight')}"
+        adapter |= {f"{stem}.lora_A.weight": a, f"{stem}.lora_B.weight": b}
+        whole[name] = whole[name] + alpha / rank * b @ a
+    write_adapter(adapter, base, tmp_path / "a.gguf", alpha=alpha)
+    write_model(whole, base, tmp_path / "m.gguf", quantisation="F32")
+    parts, before, merged = unpacked(tmp_path / "a.gguf"), unpacked(base), unpacked(tmp_path / "m.gguf")
+    for stem in [n.removesuffix(".lora_a") for n in parts if n.endswith(".lora_a")]:
+        served = before[stem] + alpha / rank * parts[f"{stem}.lora_b"] @ parts[f"{stem}.lora_a"]
+        assert np.allclose(served, merged[stem], atol=1e-3), stem
+    assert metadata(tmp_path / "a.gguf")["adapter.lora.alpha"] == alpha
+
+
+def test_what_has_no_name_there_is_not_left_out_in_silence(base, tmp_path):
+    with pytest.raises(ExportFailed, match="has no name in a GGUF file"):
+        write_adapter(
+            {"base_model.model.model.layers.0.mystery.lora_A.weight": np.zeros((4, 4), np.float32)},
+            base,
+            tmp_path / "a.gguf",
+            alpha=1.0,
+        )
+    some = as_transformers(base)
+    del some["model.norm.weight"]
+    with pytest.raises(ExportFailed, match=r"output_norm\.weight of the base is not among the weights"):
+        write_model(some, base, tmp_path / "m.gguf")

@@ -1,0 +1,108 @@
+"""The trainer itself, on a model of two layers: one seed, one result, also after kill -9; and what llama.cpp is given."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from made_examples import example
+
+from finetune import train
+from finetune.adapters import Adapters
+from finetune.bases import file_hash, find, shape
+from finetune.datasets import save, split
+from finetune.progress import Progress, read
+from finetune.recipe import Recipe
+
+pytest.importorskip("trl")
+pytest.importorskip("bitsandbytes")
+import tiny_base
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tiny_base.folder(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    pairs = (example(n, rejected={"role": "assistant", "content": "No."}) for n in range(40))
+    return save(split(pairs), tmp_path_factory.mktemp("datasets"))
+
+
+def job(place, base, data, **more):
+    recipe = Recipe(base=f"local:{base}", **{"epochs": 4, "extra": {"look_every": 5}, **more})
+    train.write_job(place / "jobs/j", key="j", recipe=recipe, dataset=data, adapters=place / "adapters")
+    return place / "jobs/j"
+
+
+def run(folder, *, kill_at=None):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finetune.train", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if kill_at is not None:
+        while (read(folder) or Progress(stage="starting")).step < kill_at:
+            assert process.poll() is None, process.communicate()[0].decode()[-2000:]
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    return read(folder)
+
+
+def weights_of(place):
+    adapters = Adapters(place / "adapters")
+    (found,) = adapters.all()
+    return file_hash(adapters.path(found.id) / "adapter_model.safetensors"), found
+
+
+def test_killed_anywhere_it_comes_to_the_same_weights(tmp_path, base, data):
+    whole = run(job(tmp_path / "a", base, data))
+    assert whole.stage == "succeeded", whole.message
+    folder = job(tmp_path / "b", base, data)
+    killed = [run(folder, kill_at=step) for step in (3, 12)]
+    assert [k.stage for k in killed] == ["training", "training"]
+    assert run(folder).stage == "succeeded"
+    first, about = weights_of(tmp_path / "a")
+    second, _ = weights_of(tmp_path / "b")
+    assert first == second
+    assert about.metrics["held_loss"] < about.metrics["first_held_loss"]
+    assert about.recipe["seed"] == 0 and about.base_sha256 == find(f"local:{base}").hash
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("more", [{"weights": "qlora"}, {"weights": "full"}, {"objective": "dpo"}], ids=str)
+def test_every_method_learns_and_is_kept(tmp_path, base, data, more):
+    done = run(job(tmp_path, base, data, **more))
+    assert done.stage == "succeeded", done.message
+    assert done.metrics["held_loss"] < done.metrics["first_held_loss"]
+    (found,) = Adapters(tmp_path / "adapters").all()
+    assert found.is_adapter == (more.get("weights") != "full")
+    assert not Adapters(tmp_path / "adapters").faults(found.id)
+
+
+def test_a_longest_example_is_refused_and_not_cut(tmp_path, base, data):
+    done = run(job(tmp_path, base, data, max_tokens=20))
+    assert done.stage == "failed"
+    assert "it is not cut" in done.message and "raise max_tokens" in done.message
+
+
+def test_stopped_and_taken_up_again(tmp_path, base, data):
+    folder = job(tmp_path, base, data, epochs=60)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finetune.train", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while (read(folder) or Progress(stage="starting")).step < 4:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 0
+    paused = read(folder)
+    assert paused.stage == "paused" and list((folder / "checkpoints").glob("checkpoint-*"))
+    assert shape(find(f"local:{base}")).parameters == 90624

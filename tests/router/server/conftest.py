@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
