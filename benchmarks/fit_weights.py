@@ -40,7 +40,7 @@ CAUSE_OF = {
     "context_ignored_or_contradicted": "context_unused",
 }
 CAP, GOOD_CAP = 6.0, 1.2
-# Pull toward the priors; that of biases and tasks keeps a source from teaching where good ends for all.
+# Pull toward the priors; that of the biases keeps one source from teaching where good ends for all.
 L2_FAILED, L2_GAP, L2_CAUSE = 5.0, 10.0, 40.0
 L2_FAILED_BIAS, L2_GAP_BIAS = 200.0, 50.0
 NAMES = sorted(SIGNALS)
@@ -109,10 +109,8 @@ def fit_failed(found: Sequence[Case]) -> tuple[dict[str, float], float]:
     # As many good as failed replies in every source: no source's own share of failures is taught.
     weight = balance(found, lambda c: (c.source, c.label == "none"), power=1.0)
     prior = np.array([SIGNALS[n].failed for n in NAMES])
-    # What kind of reply it is may shift where good ends and failed begins, either way.
-    task = np.array([n.endswith(".task") for n in NAMES])
-    fixed = np.array([n in BY_HAND or SIGNALS[n].failed == 0 for n in NAMES]) & ~task
-    pull = np.append(np.where(task, L2_FAILED_BIAS, L2_FAILED), L2_FAILED_BIAS)
+    fixed = np.array([n in BY_HAND or SIGNALS[n].failed == 0 for n in NAMES])
+    pull = np.append(np.full(len(NAMES), L2_FAILED), L2_FAILED_BIAS)
 
     def grad(p: np.ndarray) -> np.ndarray:
         score, free = capped(x, p[:-1], GOOD_CAP)
@@ -121,7 +119,7 @@ def fit_failed(found: Sequence[Case]) -> tuple[dict[str, float], float]:
         g[:-1][fixed] = 0
         return g / len(found)
 
-    p = adam(grad, np.append(prior, 0.0), np.append(np.where(task, -np.inf, 0.0), -np.inf))
+    p = adam(grad, np.append(prior, 0.0), np.append(np.zeros(len(NAMES)), -np.inf))
     return dict(zip(NAMES, p[:-1].round(3).tolist(), strict=True)), round(float(p[-1]), 3)
 
 
