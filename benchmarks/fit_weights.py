@@ -183,17 +183,18 @@ def fit_causes(found: Sequence[Case]) -> tuple[dict[str, float], dict[str, float
     weight = balance(taught, lambda c: CAUSE_OF[c.sublabel or ""], power=1.0)
     k = len(NAMES)
     start = np.concatenate([[SIGNALS[n].cause for n in NAMES], np.zeros(len(causes))])
+    fixed = np.array([n in BY_HAND for n in NAMES] + [False] * len(causes))
 
     def grad(p: np.ndarray) -> np.ndarray:
         score = (x * p[:k]).sum(-1) + p[k:]
         probability = np.exp(score - score.max(1, keepdims=True))
         probability /= probability.sum(1, keepdims=True)
         d = weight[:, None] * (probability - y)
-        g = np.concatenate([np.einsum("nc,nck->k", d, x), d.sum(0)])
-        return (g + L2_CAUSE * (p - start)) / max(1, len(taught))
+        g = np.concatenate([np.einsum("nc,nck->k", d, x), d.sum(0)]) + L2_CAUSE * (p - start)
+        return np.where(fixed, 0.0, g) / max(1, len(taught))
 
     p = adam(grad, start, np.concatenate([np.zeros(k), np.full(len(causes), -np.inf)]))
-    speaks = np.abs(x).sum((0, 1)) > 0
+    speaks = (np.abs(x).sum((0, 1)) > 0) | (start[:k] != 1)
     assert all(cause in CAUSES["knowledge"] for cause in causes)
     return (
         {n: round(float(w), 3) for n, w, s in zip(NAMES, p[:k], speaks, strict=True) if s},

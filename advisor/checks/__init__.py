@@ -25,6 +25,7 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
     "labels": ("check_labels",),
     "tools": ("check_tools", "check_tool_need"),
     "knowledge": ("check_knowledge", "check_length"),
+    "subject": ("check_subject",),
     "delivery": ("check_delivery",),
     "reaction": ("check_feedback", "check_reaction"),
     "correction": ("check_correction",),

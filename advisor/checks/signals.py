@@ -82,6 +82,8 @@ SIGNALS: dict[str, Prior] = {
     "knowledge.declined_though_held": Prior(1.5, 1.5),
     "knowledge.declined_rightly": Prior(1.0, 0.5),
     "knowledge.declined_nothing_there": Prior(1.0, 1.5),
+    # The figure of something else. The labelled logs hold too few of it.
+    "knowledge.other_subject": Prior(3.0, 2.0, fixed=True, cause=2.0),
     "length.verbose": Prior(1.0, 1.0),
     "length.filler": Prior(0.8, 1.0),
     # Whether a reply arrived, whole and once.

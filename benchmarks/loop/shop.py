@@ -120,6 +120,13 @@ class Fact:
         return f"# {title} [{self.code}]\n\n{self.topic.text.format(name=self.name, fact=self.value)}\n"
 
     @property
+    def untitled(self) -> str:
+        """As Markdown whose text does not say what it is about; only the title, in the front matter, does."""
+        title = self.topic.title.format(name=self.name)
+        text = self.topic.text.format(name=self.name, fact=self.value).replace(f" to {self.name}", "")
+        return f'---\ntitle: "{title} [{self.code}]"\n---\n{text}\n'
+
+    @property
     def answer(self) -> str:
         """What is right, in plain words."""
         return self.topic.said.format(name=self.name, fact=self.value)

@@ -105,10 +105,7 @@ def answers(name: str, gaps: set[str], remedies: set[str], plants: Plants, *, se
             place = folder / ("spare" if fact.code in hidden else "help") / fact.file
             place.parent.mkdir(parents=True, exist_ok=True)
             blind = plants.blind and fact.topic.code == "PAR"
-            place.write_text(
-                fact.page.replace(f" to {fact.name} costs", " costs") if blind else fact.page,
-                encoding="utf-8",
-            )
+            place.write_text(fact.untitled if blind else fact.page, encoding="utf-8")
         (folder / "spare").mkdir(exist_ok=True)
         with Index(folder / ".advisor/index", embedder="minilm", store="memory") as index:
             index.build(

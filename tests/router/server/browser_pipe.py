@@ -76,7 +76,7 @@ class Browser:
 
     def until(self, expression, seconds=15):
         until = time.monotonic() + seconds
-        while not self.value(expression):
+        while not self.value(f"!!({expression})"):
             if time.monotonic() > until:
                 raise AssertionError(
                     f"never: {expression}; the page says {self.value('document.body.innerText')!r}"
