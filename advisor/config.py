@@ -114,6 +114,7 @@ class TrainSettings(_Strict):
     weights: Literal["lora", "qlora", "full"] = "lora"
     objective: Literal["sft", "dpo"] = "sft"
     examples: tuple[Path, ...] = ()
+    replay_share: float = Field(default=0.2, ge=0, le=0.9)
     epochs: float | None = Field(default=None, gt=0)
     cap_usd: float = Field(default=0.0, ge=0)
 

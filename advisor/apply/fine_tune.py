@@ -11,6 +11,7 @@ from advisor.apply.examples import Bot, Built, build, labelled
 from advisor.apply.releasing import contract_for
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
+from advisor.gate.general import MOST_TOKENS
 from advisor.gate.tuning import parity
 from advisor.inputs import labelled as labelled_rows
 from advisor.plan import Remedy
@@ -19,10 +20,12 @@ from finetune import datasets
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.jobs import Job
+from finetune.mixing import Reply, mixed
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
 from finetune.recipe import Recipe, Task
 from finetune.starting import start
+from router.models.port import ModelError
 from router.retrieving import query_of
 
 _MOST = 2000
@@ -51,6 +54,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
     dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
+    dataset = mixed(dataset, recipe.replay_share, reply=_own(place), seed=recipe.seed)
     folder = datasets.save(dataset, place.config.state / "datasets")
     report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
     about |= {"dataset": folder.name, "preflight": report.data()}
@@ -96,8 +100,21 @@ def _recipe(place: Workplace, base: str, gaps: frozenset[Gap]) -> Recipe:
     task: Task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
     local = base.startswith("local:")
     return Recipe(
-        base=base, task=task, objective=own.objective, weights=own.weights if local else "hosted", epochs=own.epochs, replay_share=0.0
+        base=base, task=task, objective=own.objective, weights=own.weights if local else "hosted", epochs=own.epochs, replay_share=own.replay_share if own.objective == "sft" else 0.0
     )  # fmt: skip
+
+
+def _own(place: Workplace) -> Reply:
+    """Ask the live model, bare, for replies of its own."""
+    model = place.bench.model(place.subject(place.base))
+
+    def reply(ask: str) -> str:
+        try:
+            return model.complete([{"role": "user", "content": ask}], max_tokens=MOST_TOKENS).text
+        except ModelError:
+            return ""
+
+    return reply
 
 
 def _built(place: Workplace, remedy: Remedy) -> Built:

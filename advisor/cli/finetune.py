@@ -15,7 +15,7 @@ from advisor import config as settings
 from advisor.cli.progress import Line
 from advisor.cli.release import common, loaded
 from advisor.logs.files import InputError
-from finetune import datasets
+from finetune import bases, datasets, planner
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.catalog import CatalogFailed
@@ -187,11 +187,32 @@ def _plan(args: argparse.Namespace, config: settings.Config) -> int:
     recipe = _recipe(args)
     folder = _dataset(args, config)
     report = _checked(args, folder, recipe, config)
+    takes = list(_takes(recipe, report)) if args.backend == "local" else []
     if args.json:
-        print(json.dumps({**report.data(), "dataset": str(folder)}, ensure_ascii=False, indent=2))
+        print(
+            json.dumps(
+                {**report.data(), "dataset": str(folder), "takes": takes}, ensure_ascii=False, indent=2
+            )
+        )
     else:
-        print(f"{report}\ndataset: {folder}")
+        print("\n".join([str(report), *takes, f"dataset: {folder}"]))
     return 0 if report.ok else 1
+
+
+def _takes(recipe: Recipe, report: Report) -> Iterator[str]:
+    """What each method would take here, in lines."""
+    lengths = report.tokens.each if report.tokens is not None else ()
+    try:
+        shape = bases.shape(bases.find(recipe.base))
+    except (JobError, ModuleNotFoundError) as error:
+        yield f"memory and time are not known: {error}"
+        return
+    place = planner.here()
+    yield f"{recipe.base}: {shape.parameters / 1e6:,.0f}M weights; here {place.gib:.0f} GiB of memory, {place.flops / 1e9:,.0f} GFLOPS"
+    yield from map(str, planner.plan(shape, recipe, lengths, place))
+    told = planner.advice(shape, recipe, lengths, place)
+    if told:
+        yield told
 
 
 def _run(args: argparse.Namespace, config: settings.Config) -> int:

@@ -7,6 +7,8 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any, Literal
 
 from langchain.chat_models import init_chat_model
@@ -56,8 +58,21 @@ def openai(name: str, *, base_url: str | None = None, **options: Any) -> LangCha
 def azure(name: str, **options: Any) -> LangChainModel:
     """Return a deployment of Azure OpenAI; where it is stands in `AZURE_OPENAI_ENDPOINT`, its key in `AZURE_OPENAI_API_KEY`."""
     version = os.environ.get("OPENAI_API_VERSION", _AZURE_VERSION)
-    given = {"timeout": _TIMEOUT_S, "max_retries": _RETRIES, "stream_usage": True, "api_version": version}
+    given = {
+        "timeout": _TIMEOUT_S, "max_retries": _RETRIES, "stream_usage": True, "api_version": version, "http_async_client": _connections()
+    }  # fmt: skip
     return LangChainModel(_start(name, "azure_openai", given | {"azure_deployment": name} | options))
+
+
+@cache
+def _connections() -> Any:
+    """One pool for all deployments; LangChain keeps such a one for every other vendor, and leaves Azure's open for the garbage collector."""
+    try:
+        return import_module("openai").DefaultAsyncHttpxClient()
+    except ImportError as error:
+        raise ModelMissing(
+            "azure needs the package 'openai'", hint="pip install 'rightfix[judge]'"
+        ) from error
 
 
 def anthropic(name: str, **options: Any) -> LangChainModel:

@@ -32,11 +32,11 @@ class LlamaCpp:
         name: Path of a GGUF file, the name of one in the folder `RIGHTFIX_MODELS`, or `smollm2`; with `+ID` behind it, with the
             adapter of that id.
         adapters: Folder of adapters, `<id>/adapter.gguf`.
-        context: Most tokens of prompt and answer together.
-        slots: Requests answered at once.
-        held: Most adapters in memory; the one used longest ago makes room.
-        threads: CPU threads; None for one a core but one, which is left to whoever asks. llama.cpp's threads wait for one another
-            spinning, so that a single one which must share its core slows all of them down many times.
+        context: Most tokens of prompt and answer together; None for what `RIGHTFIX_CONTEXT` says, else 4096.
+        slots: Requests answered at once, each with a context of its own; None for `RIGHTFIX_SLOTS`, else 4.
+        held: Most adapters in memory; the one used longest ago makes room. None for `RIGHTFIX_ADAPTERS`, else 32.
+        threads: CPU threads; None for `RIGHTFIX_THREADS`, else one a core but one, which is left to whoever asks. llama.cpp's threads
+            wait for one another spinning, so that a single one which must share its core slows all of them down many times.
         reuse: Whether the beginning of a prompt that was read before is not read again. Faster, but rounding
             then depends on what was asked before, so that the same question may get another answer.
 
@@ -46,7 +46,7 @@ class LlamaCpp:
     """
 
     def __init__(
-        self, name: str, *, adapters: Path | None = None, context: int = 4096, slots: int = 4, held: int = 32,
+        self, name: str, *, adapters: Path | None = None, context: int | None = None, slots: int | None = None, held: int | None = None,
         threads: int | None = None, reuse: bool = True,
     ) -> None:  # fmt: skip
         if find_spec("xllamacpp") is None:
@@ -61,7 +61,8 @@ class LlamaCpp:
         self._reuse = reuse
         self._engine = shared(
             Settings(
-                base=path, adapters=adapters, context=context, slots=slots, held=held, threads=threads or max(1, (os.cpu_count() or 1) - 1)
+                base=path, adapters=adapters, context=context or _set("RIGHTFIX_CONTEXT", 4096), slots=slots or _set("RIGHTFIX_SLOTS", 4),
+                held=held or _set("RIGHTFIX_ADAPTERS", 32), threads=threads or _set("RIGHTFIX_THREADS", max(1, (os.cpu_count() or 1) - 1)),
             )
         )  # fmt: skip
         self._engine.ready(self._adapter)
@@ -86,6 +87,16 @@ class LlamaCpp:
             lora = [] if self._adapter is None else [{"id": child.ids.index(self._adapter), "scale": 1.0}]
             given = {**body, "lora": lora, "id_slot": slot, "cache_prompt": self._reuse and same}
             yield from _gathered(call.events(child, given), self._name)
+
+
+def _set(variable: str, default: int) -> int:
+    """Return what an environment variable says, a whole number from 1 on."""
+    told = os.environ.get(variable, "")
+    if not told:
+        return default
+    if not told.isdecimal() or not int(told):
+        raise ModelMissing(f"{variable} is {told!r}, which is no whole number from 1 on")
+    return int(told)
 
 
 def _body(

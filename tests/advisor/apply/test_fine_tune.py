@@ -83,9 +83,11 @@ def test_a_tuned_model_goes_live_if_the_gate_lets_it(place, capsys):
     (folder,) = (place / ".advisor/datasets").iterdir()
     made = datasets.load(folder)
     assert not made.held_out and made.train
-    teaching = {e.group for e in (*made.train, *made.validation)}
+    replay = [e for e in made.train if e.origin in ("generic", "replay")]
+    assert len(replay) == round(0.25 * (len(made.train) - len(replay)))
+    teaching = {e.group for e in (*made.train, *made.validation) if e not in replay}
     assert all(int(g[:8], 16) % 2 == 0 for g in teaching), "what judges has taught"
-    for example in made.train:
+    for example in [e for e in made.train if e not in replay]:
         assert text_of(example.target).endswith(CTA)
         assert example.messages[0]["content"] == "You help customers of a shop."
         assert example.messages[-2]["content"].endswith(

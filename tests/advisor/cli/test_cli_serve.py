@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from advisor.cli import main
 
 
@@ -32,4 +34,9 @@ def test_faults_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "no key 'x'" in told(capsys, "keys", "revoke", "x", code=2).err
     assert "a tenant is named" in told(capsys, "keys", "add", "a/b", code=2).err
+
+
+def test_an_address_that_others_reach_needs_a_key(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("starlette")
+    monkeypatch.chdir(tmp_path)
     assert "make a key first" in told(capsys, "--host", "0.0.0.0", "--port", "0", code=2).err

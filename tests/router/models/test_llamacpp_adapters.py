@@ -194,3 +194,15 @@ def test_the_process_ends_with_the_last_who_uses_it(root):
 def test_errors_are_of_the_port(root):
     with pytest.raises(ModelError):
         opened(root).complete([{"role": "nobody", "content": 3}], max_tokens=2)
+
+
+def test_the_environment_sets_what_nobody_says(root, monkeypatch):
+    monkeypatch.setenv("RIGHTFIX_CONTEXT", "512")
+    monkeypatch.setenv("RIGHTFIX_SLOTS", "1")
+    model = load("local:smollm2", adapters=root)
+    assert (model._engine.settings.context, model._engine.settings.slots) == (512, 1)
+    with pytest.raises(ModelRefused, match="512"):
+        model.complete([{"role": "user", "content": "word " * 600}], max_tokens=2)
+    monkeypatch.setenv("RIGHTFIX_THREADS", "many")
+    with pytest.raises(ModelMissing, match="RIGHTFIX_THREADS"):
+        load("local:smollm2", adapters=root)

@@ -1,0 +1,102 @@
+"""Mixing: generic tasks and the base's own good replies put among the examples, so that what a model could do before is not unlearnt.
+
+How much is a question without a general answer (2601.16979); small models that are trained to their limits forget most (2605.26097). The share is
+therefore measured (docs/benchmarks.md), stands in the recipe, and the gate judges what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+
+from finetune.datasets import Dataset
+from finetune.examples import Example
+
+Reply = Callable[[str], str]
+"""The base asked one thing; empty if it gave no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A generic task.
+
+    Attributes:
+        answer: What to reply; None for an open task, which only the base itself can answer.
+    """
+
+    ask: str
+    answer: str | None
+
+
+@cache
+def tasks() -> tuple[Task, ...]:
+    """Return the shipped generic tasks, in the order of the file."""
+    text = resources.files("finetune").joinpath("generic.jsonl").read_text(encoding="utf-8")
+    return tuple(Task(**json.loads(line)) for line in text.splitlines())
+
+
+def mixed(
+    dataset: Dataset, share: float, *, reply: Reply | None = None, own: Sequence[Example] = (), seed: int = 0
+) -> Dataset:
+    """Return a dataset with replay mixed into its training part; validation and held-out parts stay as they are.
+
+    Args:
+        dataset: The examples.
+        share: Of the training part that is replay afterwards, 0 to 0.9.
+        reply: Asks the base; where it is given, half of the replay is the base's own replies.
+        own: Good replies of the base that are at hand already, taken before others.
+        seed: Of the choice and of the order.
+
+    Raises:
+        ValueError: The share is not within 0 and 0.9.
+    """
+    if not 0 <= share <= 0.9:
+        raise ValueError(f"a share of {share} cannot be mixed in; 0 to 0.9 can")
+    wanted = round(len(dataset.train) * share / (1 - share))
+    chance = random.Random(seed)
+    half = wanted // 2 if reply is not None or own else 0
+    replayed = [*own[:half], *_replayed(half - len(own[:half]), reply, chance)]
+    known = [t for t in tasks() if t.answer is not None]
+    generic = [
+        _example(t.ask, t.answer or "", "generic", n)
+        for n, t in enumerate(_drawn(known, wanted - len(replayed), chance))
+    ]
+    train = [*dataset.train, *replayed, *generic]
+    chance.shuffle(train)
+    about = {**dataset.about, "replay": {"share": share, "generic": len(generic), "own": len(replayed)}}
+    return replace(dataset, train=tuple(train), about=about)
+
+
+def _replayed(count: int, reply: Reply | None, chance: random.Random) -> Iterable[Example]:
+    """The base's replies to open tasks; one that breaks off or says nothing is left out."""
+    if reply is None or count <= 0:
+        return
+    opens = [t for t in tasks() if t.answer is None]
+    chance.shuffle(opens)
+    made = 0
+    for task in opens:
+        if made == count:
+            return
+        said = reply(task.ask).strip()
+        if said and said[-1] in ".!?”\"')":
+            yield _example(task.ask, said, "replay", made)
+            made += 1
+
+
+def _drawn(pool: Sequence[Task], count: int, chance: random.Random) -> list[Task]:
+    """So many tasks; all of them before any comes twice."""
+    found: list[Task] = []
+    while len(found) < count and pool:
+        found += chance.sample(list(pool), k=min(len(pool), count - len(found)))
+    return found
+
+
+def _example(ask: str, answer: str, origin: str, number: int) -> Example:
+    messages = ({"role": "user", "content": ask}, {"role": "assistant", "content": answer})
+    return Example(
+        messages=messages, group=f"{origin}:{ask[:60]}", origin="replay" if origin == "replay" else "generic", source=f"{origin}:{number}"
+    )  # fmt: skip

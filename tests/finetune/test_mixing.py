@@ -1,0 +1,54 @@
+"""Replay: in its share, only taught and never judged by, of two kinds, the same for the same seed."""
+
+import pytest
+from made_examples import example
+
+from finetune.datasets import Dataset, leaks, split
+from finetune.mixing import mixed, tasks
+
+
+@pytest.fixture
+def made():
+    return split(example(n) for n in range(100))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.5])
+def test_the_share_is_kept_and_the_rest_is_not_touched(made, share):
+    found = mixed(made, share)
+    replay = [e for e in found.train if e.origin == "generic"]
+    assert len(replay) / len(found.train) == pytest.approx(share, abs=0.01)
+    assert sorted(e.source for e in found.train if e.origin != "generic") == sorted(
+        e.source for e in made.train
+    )
+    assert (found.validation, found.held_out) == (made.validation, made.held_out)
+    assert not leaks(found)
+    assert mixed(made, share) == found and found.about["replay"]["share"] == share
+
+
+def test_half_of_it_are_the_bases_own_whole_replies(made):
+    asked = []
+
+    def reply(ask):
+        asked.append(ask)
+        return "It broke off in the mid" if len(asked) % 3 == 0 else "A whole sentence."
+
+    found = mixed(made, 0.2, reply=reply)
+    own = [e for e in found.train if e.origin == "replay"]
+    assert len(own) == found.about["replay"]["own"] == pytest.approx(len(found.train) * 0.1, abs=1)
+    assert all(e.target["content"] == "A whole sentence." for e in own)
+    assert {t.ask for t in tasks() if t.answer is None} >= set(asked)
+
+
+def test_more_than_there_is_repeats_all_before_any(made):
+    found = mixed(Dataset(train=made.train * 3), 0.6)
+    counts = [
+        sum(e.messages[0]["content"] == t.ask for e in found.train) for t in tasks() if t.answer is not None
+    ]
+    assert max(counts) - min(counts) <= 1 < max(counts)
+    with pytest.raises(ValueError, match=r"0 to 0\.9 can"):
+        mixed(made, 1.0)
+
+
+def test_nothing_that_judges_is_taught():
+    general = pytest.importorskip("advisor.gate.general")
+    assert not {t.ask for t in tasks()} & {i.ask for i in general.items()}
