@@ -91,7 +91,7 @@ TOPICS = (
         example=("Twelve Pins", "At how many degrees do I wash the Twelve Pins trousers?"),
     ),
 )  # fmt: skip
-LOGGED, HELD_OUT = (0, 1, 2), (3, 4, 5)
+LOGGED, HELD_OUT = (0, 1, 2), (3, 4)
 
 
 @dataclass(frozen=True, kw_only=True)

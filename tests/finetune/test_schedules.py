@@ -217,7 +217,7 @@ def run(examples, steps):
 
 
 def test_schedules():
-    run(30, 15)
+    run(15, 15)
 
 
 @pytest.mark.slow
