@@ -51,6 +51,7 @@ class Proof:
         settled: Whether that is certain: a rung turned them, or every rung that could was shown not to.
         subject: Reference of the bot that was asked.
         stand_in: Whether it was another bot than the one in the log; then this holds for that bot only.
+        pooled: What the naming rung did over all issues of the bot with this cause together, where this issue alone is too small to say.
     """
 
     gap: Gap
@@ -59,6 +60,7 @@ class Proof:
     settled: bool
     subject: str
     stand_in: bool
+    pooled: Rung | None = None
 
     @property
     def told(self) -> str:
@@ -68,12 +70,18 @@ class Proof:
             for r in self.rungs
             if r.asked
         )
+        like = (
+            f" With the bot's other issues of this cause, {self.pooled.name} turned {self.pooled.turned} of {self.pooled.asked} "
+            f"({self.pooled.low:.2f}-{self.pooled.high:.2f})."
+            if self.pooled is not None
+            else ""
+        )
         whose = (
             f" Asked was {self.subject}, not the bot of the log; it holds for that one only."
             if self.stand_in
             else ""
         )
-        return f"Probed: {tried or 'nothing could be judged'}.{whose}"
+        return f"Probed: {tried or 'nothing could be judged'}.{like}{whose}"
 
     def rung(self, name: RungName) -> Rung | None:
         """Return what a rung showed, None if it was not tried."""

@@ -88,7 +88,14 @@ def issue_of(data: Mapping[str, Any]) -> Issue:
 
 
 def _proof(data: Mapping[str, Any]) -> Proof:
-    return Proof(**{**data, "rungs": tuple(Rung(**r) for r in data["rungs"])})
+    pooled = data.get("pooled")
+    return Proof(
+        **{
+            **data,
+            "rungs": tuple(Rung(**r) for r in data["rungs"]),
+            "pooled": Rung(**pooled) if pooled else None,
+        }
+    )
 
 
 def _message(data: Mapping[str, Any]) -> Message:

@@ -51,7 +51,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
-        "--parts", nargs="+", default=["switch", "memory", "speed"], choices=["switch", "memory", "speed"]
+        "--parts",
+        nargs="+",
+        default=["switch", "memory", "speed"],
+        choices=["switch", "memory", "speed", "threads"],
     )
     args = parser.parse_args()
     # The tests make such adapters too.
@@ -64,7 +67,7 @@ def main() -> None:
     size = (root / "made-0" / "adapter.gguf").stat().st_size / 1e6
     print(f"{args.adapters} adapters of {size:.1f} MB, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for part in args.parts:
-        {"switch": switching, "memory": memory, "speed": speed}[part](root, args)
+        {"switch": switching, "memory": memory, "speed": speed, "threads": threads}[part](root, args)
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
@@ -145,11 +148,17 @@ def q(values: list[float], percent: float) -> float:
 def memory(root: Path, args: argparse.Namespace) -> None:
     print("\n## Memory of the serving processes (MB, PSS), after one answer from each\n")
     chance = random.Random(3)
-    plain = opened(None, None, args)
+    # Files of our own: pages that other processes map too would count in part only.
+    own = args.work / "base.gguf"
+    shutil.copyfile(find("smollm2"), own)
+    plain = load(f"local:{own}", context=1024, slots=1, threads=args.threads)
     plain.complete(asked(chance), max_tokens=4)
     base = pss(plain)
     del plain
-    models = [opened(root, n, args) for n in range(args.adapters)]
+    models = [
+        load(f"local:{own}+made-{n}", adapters=root, context=1024, slots=1, held=64, threads=args.threads)
+        for n in range(args.adapters)
+    ]
     for model in models:
         model.complete(asked(chance), max_tokens=4)
     all_of_them = pss(models[0])
@@ -172,6 +181,7 @@ def memory(root: Path, args: argparse.Namespace) -> None:
     del copies
     for n in range(4):
         (args.work / f"merged-{n}.gguf").unlink()
+    own.unlink()
 
 
 def pss(model: Any) -> float:
@@ -180,7 +190,7 @@ def pss(model: Any) -> float:
 
 
 def speed(root: Path, args: argparse.Namespace) -> None:
-    print("\n## Tokens a second, answers of 48 tokens (median of 3)\n")
+    print("\n## Tokens a second, answers of 24 tokens (median of 3)\n")
     print("| engine | weights | base | one adapter | 4 at once, 4 adapters |\n|---|---|---|---|---|")
     local = {"slots": 4, "context": 512}
     rows = [opened(root, n, args, **local) for n in (None, 0, 1, 2, 3)]
@@ -205,9 +215,24 @@ def tokens_a_second(models: list[Any]) -> float:
         for _ in range(4):
             prompts = [asked(chance) for _ in models]
             began = time.perf_counter()
-            answers = list(pool.map(lambda m, p: m.complete(p, max_tokens=48, stop=["\0"]), models, prompts))
+            answers = list(pool.map(lambda m, p: m.complete(p, max_tokens=24, stop=["\0"]), models, prompts))
             found.append(sum(a.usage.output_tokens for a in answers) / (time.perf_counter() - began))
     return statistics.median(found[1:])
+
+
+def threads(root: Path, args: argparse.Namespace) -> None:
+    print(f"\n## Seconds for 40 tokens by llama.cpp's threads, load {os.getloadavg()[0]:.1f}\n")
+    for count in range(1, (os.cpu_count() or 1) + 1):
+        model = load("local:smollm2", context=1024, slots=1, threads=count)
+        took = []
+        for n in range(6):
+            began = time.perf_counter()
+            model.complete(asked(random.Random(n)), max_tokens=40, stop=["\0"])
+            took.append(time.perf_counter() - began)
+        took = sorted(took[1:])
+        print(
+            f"{count} threads: {took[0]:.2f} to {took[-1]:.2f}, median {statistics.median(took):.2f} (n = {len(took)})"
+        )
 
 
 def peft_adapters(root: Path, work: Path) -> None:

@@ -1,6 +1,6 @@
 """How the diagnosis does where its weights were not fitted: on the other half of each source, and on a whole source left out.
 
-    python benchmarks/generalisation.py DATA CORPORA [--cache FILE] [--l2 5]
+    python benchmarks/generalisation.py DATA CORPORA [--cache FILE]
 
 Prints, for both: the share of failures whose set of gaps is exactly right, the share decided, the share decided whose
 first gap is wrong, the recall of each knowledge cause, and the balanced accuracy of finding failures, source by source.
@@ -34,17 +34,17 @@ def sources(found: Sequence[Case]) -> Iterator[Fold]:
         yield [c for c in found if c.source != name], [c for c in found if c.source == name]
 
 
-def fitted(taught: Sequence[Case], l2: float) -> Weights:
+def fitted(taught: Sequence[Case]) -> Weights:
     known = {f.name for f in fields(Weights)}
-    return Weights(**{k: v for k, v in fit(taught, l2=l2).items() if k in known}, floor=0.5)
+    return Weights(**{k: v for k, v in fit(taught).items() if k in known}, floor=0.5)
 
 
-def score(folds: Iterable[Fold], l2: float) -> str:
+def score(folds: Iterable[Fold]) -> str:
     gaps: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     causes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     hits: dict[tuple[str, bool], list[int]] = defaultdict(lambda: [0, 0])
     for taught, tested in folds:
-        weights = fitted(taught, l2)
+        weights = fitted(taught)
         for case in tested:
             if case.run == "mixed":
                 failed = case.label != "none"
@@ -103,7 +103,6 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("corpora", type=Path)
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--l2", type=float, default=5.0)
     args = parser.parse_args()
     found = cases(args.data, args.corpora, cache=args.cache)
     folding: dict[str, Callable[[Sequence[Case]], Iterator[Fold]]] = {
@@ -111,7 +110,7 @@ def main() -> None:
         "A source left out": sources,
     }
     for name, folds in folding.items():
-        print(f"{name}\n\n{score(folds(found), args.l2)}\n")
+        print(f"{name}\n\n{score(folds(found))}\n")
 
 
 if __name__ == "__main__":

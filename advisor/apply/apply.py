@@ -207,14 +207,18 @@ def _goes_live(
 def _noted(state: State, plan: Plan, route: str, carried: Carried, action: Action, reason: str) -> None:
     """Write down what came of each remedy, once for each plan."""
     by_id = {r.id: r for r in plan.remedies}
+    counted: set[str | None] = set()
     for tried in carried.tried:
         key = (plan.hash, f"{carried.base}/{tried.made.remedy}", f"outcome {route}")
         word = action if tried.standing == "accepted" else tried.standing
         live = tried.standing == "accepted" and action in ("promoted", "canary")
+        # Remedies that came to one release were gated once, so what that mended counts once.
+        once = tried.decision if tried.made.release not in counted else None
+        counted.add(tried.made.release)
         body = {
             "plan": plan.hash, "remedy": tried.made.remedy, "issues": list(by_id[tried.made.remedy].issues), "route": route, "release": carried.release,
-            "what": tried.made.what, "why": tried.why, "reason": reason, "mended": tried.decision.target.gained if tried.decision else 0,
-            "tried": tried.decision.target.n if tried.decision else 0,
+            "what": tried.made.what, "why": tried.why, "reason": reason, "mended": once.target.gained if once else 0,
+            "tried": once.target.n if once else 0,
         }  # fmt: skip
         verdict = f"applied: {word}" if live else word
         state.note_outcome(Outcome(kind=tried.made.kind, verdict=verdict, body=body), once=key)

@@ -86,8 +86,7 @@ class Carrier:
 
     def run(self) -> Carried:
         """Make, gate, join, and gate again."""
-        tried = [self._alone(r) for r in self._plan.remedies if self._wanted(r)]
-        tried = self._cheapest(tried)
+        tried = self._cheapest(self._alone([r for r in self._plan.remedies if self._wanted(r)]))
         taken = [t for t in tried if t.standing == "accepted"]
         if not taken:
             return Carried(base=self._place.base.id, tried=tuple(tried), release=None, decision=None)
@@ -109,19 +108,16 @@ class Carrier:
             return False  # it waits for what is cheaper
         return not self._only or remedy.kind in self._only or any(remedy.id.startswith(o) for o in self._only)
 
-    def _alone(self, remedy: Remedy) -> Tried:
-        made = self._made(remedy)
-        if made.release is None:
-            return Tried(made=made, decision=None, standing="not made", why=made.what)
-        decision = self._gated(made.release, [remedy], gaps=made.gaps)
-        standing: Standing = (
-            "refused"
-            if decision.verdict == "refuse"
-            else "not enough evidence"
-            if decision.verdict == "not enough evidence"
-            else "accepted"
-        )
-        return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
+    def _alone(self, remedies: Sequence[Remedy]) -> list[Tried]:
+        """Make and gate each; several that come to the same release, such as pages that one index version adds, are gated as one."""
+        made = [(r, self._made(r)) for r in remedies]
+        decisions: dict[str, Decision] = {}
+        for _, one in made:
+            if one.release is not None and one.release not in decisions:
+                same = [(r, m) for r, m in made if m.release == one.release]
+                gaps = frozenset[Gap]().union(*(m.gaps for _, m in same))
+                decisions[one.release] = self._gated(one.release, [r for r, _ in same], gaps=gaps)
+        return [_tried(m, decisions.get(m.release or "")) for _, m in made]
 
     def _made(self, remedy: Remedy) -> Made:
         state, key = self._place.state, (self._plan.hash, f"{self._place.base.id}/{remedy.id}", "made")
@@ -182,7 +178,9 @@ class Carrier:
         before, after = self._asked(base, cases), self._asked(changed, cases)
         found = pairs(cases, before, after, gaps=gaps)
         if changed.model != base.model:
-            found += [*tuning.kept(cases, before, after, gaps=gaps), *self._abilities(base, changed)]
+            found += tuning.kept(cases, before, after, gaps=gaps)
+            # A head gives labels and was never meant to do anything else.
+            found += [] if changed.model.startswith("head:") else self._abilities(base, changed)
         return found
 
     def _abilities(self, base: Release, changed: Release) -> list[Pair]:
@@ -207,6 +205,19 @@ class Carrier:
                 tell=lambda done, total: self._place.tell(what, done, total),
             )
         return known
+
+
+def _tried(made: Made, decision: Decision | None) -> Tried:
+    if decision is None:
+        return Tried(made=made, decision=None, standing="not made", why=made.what)
+    standing: Standing = (
+        "refused"
+        if decision.verdict == "refuse"
+        else "not enough evidence"
+        if decision.verdict == "not enough evidence"
+        else "accepted"
+    )
+    return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
 
 
 def as_data(carried: Carried) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What kind of thing a question asks for (a date, a number, a person, a place), and whether the texts hold any."""
+"""What a question asks: the kind of thing (a date, a number, a person, a place), and what of the things it names."""
 
 from __future__ import annotations
 
@@ -24,6 +24,26 @@ _NUMBER = re.compile(
 _NAME = re.compile(r"(?<=[^\W\d_A-Z][ ,;(]|[,;(] )[A-ZÀ-ÖØ-ÞА-Я][\w’'-]+")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*(?=\S)|\n+")
 _BEST = 4
+# A word written with a capital or a digit that does not open a sentence names something.
+_NAMED = re.compile(r"(?<!^)(?<![.?!:] )(?<![.?!:]\n)\b[A-ZÀ-ÖØ-ÞА-Я0-9][\w’'-]*")
+# German writes every noun with a capital.
+_NOUNS_CAPITAL = re.compile(
+    r"\b(?:der|die|das|den|dem|des|ein|eine|einen|und|oder|ist|sind|ich|wir|wie|was|wer|wo|kann|für|mit|nach|nicht)\b"
+)
+
+
+def focus(question: str, asked: Set[str]) -> frozenset[str]:
+    """Return the terms of what is asked of the things a question names; all its terms if it names nothing.
+
+    Of "Who is the captain of KalPa?" that is the captain: a page that only knows KalPa does not answer.
+
+    Args:
+        asked: Terms of the question, of which the focus is a part.
+    """
+    if _NOUNS_CAPITAL.search(question):
+        return frozenset(asked)
+    named = set(terms(" ".join(_NAMED.findall(question))))
+    return frozenset(asked - named) or frozenset(asked)
 
 
 def lacks_answer(question: str, texts: Sequence[str], asked: Set[str]) -> tuple[float, str] | None:

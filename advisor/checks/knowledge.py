@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.checks.answer_type import lacks_answer
+from advisor.checks.answer_type import focus, lacks_answer
 from advisor.checks.context import Context, DocumentHit
 from advisor.checks.instructions import rules_for
 from advisor.evidence import Evidence, Quote, quote
@@ -24,8 +24,9 @@ from router.abstention import abstains
 from router.contract.rules import Rule
 
 _PASSAGE_CAP, _REPLY_CAP, _QUESTION_CAP = 8_000, 3_000, 1_500
-_SHORT = 6
+_SHORT = 3
 _LEAST_TERMS = 2
+_COPY = 40
 _MARKER = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _LEANS = re.compile(
     r"\b(?:it|its|this|that|these|those|they|them|their|he|she|his|her|there|one|ones|same|also|else|other|another)\b|^\W*(?:and|but|so|or|then|und|aber|et|mais|y|pero|e|ma)\b",
@@ -50,6 +51,9 @@ class _View:
         window: Share of `asked` in the best two sentences of what was served.
         elsewhere: Share of `asked` in the best two sentences of another document.
         support: Share of `said` that is in `held`.
+        copied: Whether the reply is a served passage word for word, so that being supported says nothing good of it.
+        focus_served: Share of what is asked of the things the question names in the best two sentences of what was served.
+        focus_elsewhere: The same of another document.
     """
 
     question: str
@@ -68,11 +72,15 @@ class _View:
     window: float
     elsewhere: float
     support: float
+    copied: bool
+    focus_served: float
+    focus_elsewhere: float
 
 
 def check_knowledge(exchange: Exchange, context: Context) -> Iterable[Evidence]:
     """Climb the ladder on an exchange that has passages or documents to compare with; else only weak hints."""
-    if not exchange.reply.content.strip() or len(terms(exchange.question[:_QUESTION_CAP])) < _LEAST_TERMS:
+    query = _query(exchange)[0]
+    if not exchange.reply.content.strip() or len(terms(query)) < _LEAST_TERMS:
         return
     rules = rules_for(exchange, context)
     if exchange.passages is None and _not_about_content(exchange, rules):
@@ -101,18 +109,26 @@ def _not_about_content(exchange: Exchange, rules: Sequence[Rule]) -> bool:
     return bool(exchange.tools) or bool(exchange.reply.tool_calls) or asked_for_form
 
 
-def _look(exchange: Exchange, context: Context, declined: str, rules: Sequence[Rule]) -> _View:
+def _query(exchange: Exchange) -> tuple[str, bool]:
+    """Return what to search for, and whether the question leans on what was said before."""
     question = exchange.question[:_QUESTION_CAP]
     users = [m.content for m in exchange.conversation if m.role == "user"]
-    short = len(users) > 1 and len(terms(question)) <= _SHORT
-    leans = len(users) > 1 and (short or _LEANS.search(question) is not None)
-    query = f"{question} {users[-2][:400]}" if short else question
+    leans = len(users) > 1 and _LEANS.search(question) is not None
+    # More words of the turn before would draw the search away from what is asked now.
+    short = leans and 1 <= len(set(terms(question))) <= _SHORT
+    return (f"{question} {users[-2][:400]}" if short else question), leans
+
+
+def _look(exchange: Exchange, context: Context, declined: str, rules: Sequence[Rule]) -> _View:
+    question, (query, leans) = exchange.question[:_QUESTION_CAP], _query(exchange)
     asked = frozenset(terms(query))
     passages = exchange.passages or ()
     cap = max(800, 3 * _PASSAGE_CAP // max(1, len(passages)))
     texts = tuple(f"{p.title or ''} {p.text[:cap]}" for p in passages)
     hits = tuple(context.documents.search(query, 10)) if context.documents else ()
     others = _not_served(hits, passages)
+    rivals = [f"{h.title}. {h.text}" for h in others[:5]]
+    of_named = focus(query, asked)
     weigh: Weigh = context.documents.idf if context.documents else plain
     rest = texts if exchange.passages is not None else tuple(f"{h.title} {h.text}" for h in hits[:3])
     held = frozenset[str]().union(*map(vocabulary, rest))
@@ -124,9 +140,15 @@ def _look(exchange: Exchange, context: Context, declined: str, rules: Sequence[R
         passages=passages, texts=texts, hits=hits, others=others, declined=declined,
         cover=max((share(asked, vocabulary(t), weigh) for t in texts), default=0.0),
         window=best_window(asked, texts, weigh),
-        elsewhere=best_window(asked, [f"{h.title}. {h.text}" for h in others[:5]], weigh),
+        elsewhere=best_window(asked, rivals, weigh),
         support=share(said, held, weigh) if said else 1.0,
+        copied=_copied(reply, texts), focus_served=best_window(of_named, texts, weigh), focus_elsewhere=best_window(of_named, rivals, weigh),
     )  # fmt: skip
+
+
+def _copied(reply: str, texts: Sequence[str]) -> bool:
+    words = " ".join(reply.split())
+    return len(words) > _COPY and any(words in " ".join(text.split()) for text in texts)
 
 
 def _not_served(hits: Sequence[DocumentHit], passages: Sequence[Passage]) -> tuple[DocumentHit, ...]:
@@ -181,7 +203,8 @@ def _support(view: _View) -> Iterator[Evidence]:
         f"; not: {words}." if words else "."
     )
     told = quote(view.reply, "reply")
-    yield _knows("reply_unsupported", view.sure * (0.55 - view.support) * 3, note, told)
+    if not view.copied:
+        yield _knows("reply_unsupported", view.sure * (0.55 - view.support) * 3, note, told)
     # A reply that mixes what was served with something else had the material and strayed; one with next to nothing
     # of it was made up, most often because the material had no answer.
     partly = 1 - abs(view.support - 0.38) / 0.25
@@ -190,7 +213,10 @@ def _support(view: _View) -> Iterator[Evidence]:
     if faithful > 0 and view.sure == 1.0:
         note = "The reply keeps to passages that hold little of the question."
         yield _knows("faithful_to_misfit", faithful, note, told, cause="missing_content")
-    yield _knows("from_memory", view.sure * (0.25 - view.support) * 4, note, told, cause="missing_content")
+    if not view.copied:
+        yield _knows(
+            "from_memory", view.sure * (0.25 - view.support) * 4, note, told, cause="missing_content"
+        )
     taken = share(view.asked, vocabulary(view.reply), plain)
     yield _knows(
         "off_question",
@@ -203,7 +229,7 @@ def _support(view: _View) -> Iterator[Evidence]:
 def _invented(exchange: Exchange, view: _View) -> Iterator[Evidence]:
     """Numbers, identifiers and addresses that stand nowhere in what the bot was given."""
     stated = facts(_MARKER.sub(" ", view.reply))
-    if not len(stated) or not view.passages:
+    if not len(stated) or not view.passages or view.copied:
         return
     given = [f"{p.id} {p.title} {p.text[:_PASSAGE_CAP]}" for p in view.passages] + [
         m.content[:4000] for m in exchange.conversation
@@ -217,9 +243,7 @@ def _invented(exchange: Exchange, view: _View) -> Iterator[Evidence]:
     shown = ", ".join((hard + soft)[:5])
     quotes = tuple(quote(f, "reply") for f in (hard + soft)[:3])
     note = f"The reply states {shown}, which no passage holds."
-    yield _knows(
-        "facts_invented", min(1.0, 0.6 * len(hard) + 0.25 * len(soft)), note, *quotes, cause="missing_content"
-    )
+    yield _knows("facts_invented", min(1.0, 0.6 * len(hard) + 0.25 * len(soft)), note, *quotes)
 
 
 def _contradicted(view: _View) -> Iterator[Evidence]:
@@ -248,7 +272,7 @@ def _covered(view: _View, exchange: Exchange) -> Iterator[Evidence]:
     first = quote(view.passages[0].text, "passage", id=view.passages[0].id)
     note = f"The best served passage holds {view.cover:.0%} of the question."
     yield _knows("served_off", view.clear * (0.5 - view.cover) * 2.5, note, first)
-    yield _knows("served_fits", (view.window - 0.5) * 2, note, first, cause="context_unused")
+    yield _knows("served_fits", (view.focus_served - 0.5) * 2, note, first, cause="context_unused")
     lacking = lacks_answer(view.question, view.texts, view.asked)
     if lacking is not None:
         strength, what = lacking
@@ -276,6 +300,9 @@ def _elsewhere(view: _View, context: Context) -> Iterator[Evidence]:
     most = max(view.elsewhere, view.window)
     note = f"No two sentences of any document hold more than {most:.0%} of the question."
     yield _knows("nowhere", view.clear * view.sure * (0.6 - most) * 3, note, cause="missing_content")
+    most = max(view.focus_elsewhere, view.focus_served)
+    note = f"No two sentences of any document hold more than {most:.0%} of what is asked of the things named."
+    yield _knows("focus_nowhere", view.clear * view.sure * (0.5 - most) * 2, note, cause="missing_content")
 
 
 def _better(view: _View) -> Evidence:

@@ -17,11 +17,13 @@ class Prior:
         failed: For "the reply failed".
         gap: For the gap it speaks of.
         fixed: Whether it is left as it is by the fit.
+        cause: For the cause it names, where the fit weighs causes against each other.
     """
 
     failed: float
     gap: float
     fixed: bool = False
+    cause: float = 1.0
 
 
 SIGNALS: dict[str, Prior] = {
@@ -61,11 +63,11 @@ SIGNALS: dict[str, Prior] = {
     "knowledge.abstained": Prior(1.0, 1.5),
     "knowledge.reply_unsupported": Prior(1.5, 1.0),
     "contradiction.number": Prior(2.5, 2.0),
-    "knowledge.partly_supported": Prior(0.0, 0.0),
+    "knowledge.partly_supported": Prior(0.0, 0.0, cause=2.0),
     "knowledge.faithful_to_misfit": Prior(0.0, 0.0),
     "knowledge.clearly_better_document": Prior(0.0, 0.0),
     "knowledge.from_memory": Prior(0.5, 0.5),
-    "knowledge.answer_type": Prior(0.3, 0.5),
+    "knowledge.answer_type": Prior(0.3, 0.5, cause=1.5),
     "knowledge.off_question": Prior(0.5, 0.5),
     "knowledge.facts_held": Prior(0.5, 0.3),
     "knowledge.facts_invented": Prior(1.5, 1.5),
@@ -75,12 +77,13 @@ SIGNALS: dict[str, Prior] = {
     "knowledge.better_document": Prior(1.5, 1.5),
     "knowledge.rank": Prior(0.5, 0.5),
     "knowledge.nowhere": Prior(0.3, 0.5),
+    "knowledge.focus_nowhere": Prior(0.0, 0.0),
     "knowledge.declined_though_served": Prior(1.5, 1.5),
     "knowledge.declined_though_held": Prior(1.5, 1.5),
     "knowledge.declined_rightly": Prior(1.0, 0.5),
     "knowledge.declined_nothing_there": Prior(1.0, 1.5),
     # The figure of something else. The labelled logs hold too few of it.
-    "knowledge.other_subject": Prior(3.0, 2.0, fixed=True),
+    "knowledge.other_subject": Prior(3.0, 2.0, fixed=True, cause=2.0),
     "length.verbose": Prior(1.0, 1.0),
     "length.filler": Prior(0.8, 1.0),
     # Whether a reply arrived, whole and once.

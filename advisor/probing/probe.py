@@ -16,6 +16,7 @@ from advisor.probing.asking import CapReached, Remembered
 from advisor.probing.judging import Referee
 from advisor.probing.ladder import Ladder, Sample
 from advisor.probing.means import Workshop, by_issue
+from advisor.probing.pooling import pooled
 from advisor.probing.rungs import LADDER, NEEDS
 from advisor.probing.subject import Subject
 from advisor.proof import Proof
@@ -109,6 +110,7 @@ def probe(
         except CapReached as reached:
             cut = str(reached)
             break
+    done |= {i.id: i for i in pooled(tuple(done.values()))}
     after = tuple(done.get(i.id, i) for i in issues)
     changed = tuple(i.id for before, i in zip(issues, after, strict=True) if set(before.gaps) != set(i.gaps))
     return Probed(issues=after, plan=plan_for(after, facts), changed=changed, cut=cut)

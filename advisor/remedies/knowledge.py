@@ -21,6 +21,7 @@ _POINTS_AT = (
     ("knowledge.nothing_served", "missing_content"),
     ("knowledge.facts_invented", "context_unused"),
     ("knowledge.nowhere", "missing_content"),
+    ("knowledge.focus_nowhere", "missing_content"),
 )
 """What a check says of the cause, the surest first."""
 

@@ -3,8 +3,8 @@
     python benchmarks/loop/run.py [--work FOLDER] [--only NAME] [--seed N] [--json FILE]
 
 Each bot is SmolLM2-135M on llama.cpp with an index of its own pages; each has one planted cause, the last has three, the
-first has none. The customers are simulated: half of those who got a bad reply say so, and half of these what would have
-been right. Nothing but the log, the pages and the declared rules is known to the advisor. For each bot: was the cause
+first has none. The people are simulated: six in ten bad replies get a thumb down, four in ten also the right answer from
+the staff. Nothing but the log, the pages and the declared rules is known to the advisor. For each bot: was the cause
 found, which remedies the log alone suggests and which the probes confirm, what the gate decided, and how held-out
 questions were answered before and after. Needs the extras rag, local and train.
 """
@@ -123,8 +123,8 @@ def _logged(world: World, rng: Random) -> set[str]:
                     bot.feedback(reply.id, thumb="up")
                 continue
             failed.add(reply.id)
-            if chance < 0.5:
-                bot.feedback(reply.id, thumb="down", correction=asked.right if chance < 0.25 else None)
+            if chance < 0.6:
+                bot.feedback(reply.id, thumb="down", correction=asked.right if chance < 0.4 else None)
         bot.flush()
     return failed
 

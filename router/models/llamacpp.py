@@ -61,7 +61,7 @@ class LlamaCpp:
         self._reuse = reuse
         self._engine = shared(
             Settings(
-                base=path, adapters=adapters, context=context or _set("RIGHTFIX_CONTEXT", 4096), slots=slots or _set("RIGHTFIX_SLOTS", 4),
+                base=path.resolve(), adapters=adapters.resolve() if adapters is not None else None, context=context or _set("RIGHTFIX_CONTEXT", 4096), slots=slots or _set("RIGHTFIX_SLOTS", 4),
                 held=held or _set("RIGHTFIX_ADAPTERS", 32), threads=threads or _set("RIGHTFIX_THREADS", max(1, (os.cpu_count() or 1) - 1)),
             )
         )  # fmt: skip

@@ -124,3 +124,9 @@ def test_a_heavy_package_stays_in_its_own_file():
 def test_no_catch_all_modules():
     forbidden = {"utils", "util", "common", "helpers", "helper", "misc", "core", "base", "manager", "handler"}
     assert [name for name, _ in modules() if name.split(".")[-1] in forbidden] == []
+
+
+def test_no_two_test_files_share_a_name():
+    """Pytest imports them by their bare names, and refuses to run at all where two are alike."""
+    names = [p.name for p in (ROOT / "tests").rglob("*.py") if p.name not in ("conftest.py", "__init__.py")]
+    assert sorted({n for n in names if names.count(n) > 1}) == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.checks.answer_type import lacks_answer
+from advisor.checks.answer_type import focus, lacks_answer
 from advisor.checks.context import Context
 from advisor.checks.knowledge import check_knowledge, check_length, content_of
 from advisor.exchange import Exchange, Message, Passage, Source, Tool
@@ -100,6 +100,59 @@ def test_retrieval_that_found_nothing_is_told_from_a_log_that_does_not_say():
 def test_bots_that_are_not_asked_for_content_are_left_alone(fields):
     exchange = dataclasses.replace(ask("Cancel order 7 for me please", "Done."), passages=None, **fields)
     assert seen(exchange) == {}
+
+
+def test_a_passage_shown_as_it_is_does_not_speak_for_itself():
+    shown = seen(ask("How do I wash waterproof jackets?", RETURN, ("ret", RETURN)))
+    assert not shown.keys() & {"knowledge.reply_unsupported", "knowledge.facts_held", "knowledge.from_memory"}
+    assert shown["knowledge.served_off"].strength > 0
+    retold = seen(
+        ask("How do I wash waterproof jackets?", "Unworn items return within 45 days.", ("ret", RETURN))
+    )
+    assert retold["knowledge.reply_unsupported"].strength < 0
+
+
+def test_a_page_that_knows_only_the_name_does_not_hold_what_is_asked_of_it():
+    club = "Norden Rovers are a football club. They play in Malmby at the Olvi Arena."
+    context = Context(
+        documents=LexicalIndex.from_documents([Document(id="club", title="Norden Rovers", text=club)])
+    )
+    unknown = seen(
+        ask("Who is the captain of Norden Rovers?", "Olle Berg is the captain.", ("club", club)), context
+    )
+    known = seen(ask("Where do Norden Rovers play?", "They play at Malmby.", ("club", club)), context)
+    assert unknown["knowledge.focus_nowhere"].strength > 0.5 > 0 > known["knowledge.focus_nowhere"].strength
+    assert unknown["knowledge.focus_nowhere"].cause == "missing_content"
+    assert unknown["knowledge.served_fits"].strength < 0 < known["knowledge.served_fits"].strength
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("Who is the captain of KalPa?", {"captain"}),
+        ("What does Explorer 20 cost?", {"cost"}),
+        ("Norway?", {"norway"}),
+        ("who is the captain of kalpa", {"captain", "kalpa"}),
+        (
+            "Wie lange dauert der Versand nach Kanada?",
+            {"wie", "lange", "dauert", "versand", "nach", "kanada"},
+        ),
+    ],
+)
+def test_the_focus_of_a_question_is_what_it_asks_of_what_it_names(question, left):
+    asked = frozenset(terms(question))
+    assert focus(question, asked) == left & asked and left & asked
+
+
+@pytest.mark.parametrize(("then", "found"), [("And to Norway?", "ship"), ("How to wash jackets?", "wash")])
+def test_only_a_question_that_leans_is_searched_with_the_one_before(then, found):
+    exchange = ask(then, "I do not know that.")
+    before = (
+        Message(role="user", content="What does a parcel cost?"),
+        Message(role="assistant", content="?"),
+    )
+    exchange = dataclasses.replace(exchange, conversation=before + exchange.conversation)
+    assert seen(exchange)["knowledge.better_document"].quotes[0].id == found
 
 
 def test_small_talk_is_no_question():

@@ -6,12 +6,18 @@ import json
 import pytest
 from vendor_doubles import Doubles
 
+from rag.documents import Document
 from rag.hits import Hit
+from rag.index import Index
+from router.bot import Bot
 from router.composing import compose
+from router.contract.rules import Contract
 from router.models import load
 from router.models.documents import Marking, as_text
 from router.models.port import ModelMissing, ModelRefused, ModelUnavailable, Usage
 from router.prompts import Prompt
+from router.releases import Release
+from router.replies import Request
 
 for package in ("langchain_openai", "langchain_anthropic", "langchain_aws"):
     pytest.importorskip(package)
@@ -177,6 +183,35 @@ def test_what_an_anthropic_model_cites_by_itself_becomes_labels(doubles):
     *texts, last = streamed(model, messages)
     assert "".join(t.text for t in texts) == last.completion.text == whole.text
     assert len(texts) > 4
+
+
+def test_a_bot_checks_what_a_model_cites_by_itself_like_any_other(doubles, tmp_path):
+    pages = [
+        Document(
+            id=f"p{n}",
+            title=f"Shirt {n}",
+            text=f"The price of shirt {n} is 12 euros.",
+            code=f"SHIRT-0{n}",
+            uri=f"p{n}.md",
+        )
+        for n in (1, 2)
+    ]
+    with Index(tmp_path, embedder="static", store="memory") as index:
+        snapshot = index.at(index.build(pages).id)
+        prompt = Prompt.of("Be brief.")
+        release = Release(
+            model="anthropic:claude-fine", prompt=prompt.id, contract=Contract(read_prompts=False)
+        )
+        bot = Bot(release, prompt, opened(doubles, "anthropic", "claude-fine"), snapshot)
+        reply = asyncio.run(
+            bot.areply(Request(messages=({"role": "user", "content": "What is the price of a shirt?"},)))
+        )
+    second = [p["title"] for p in doubles.asked[-1][2]["messages"][-1]["content"] if p["type"] == "document"][
+        1
+    ]
+    (citation,) = reply.citations
+    assert (citation.title, citation.sentence) == (second, "It is 12 euros.")
+    assert reply.text == f"It is 12 euros. [{citation.label}] Anything else?"
 
 
 def test_documents_are_text_for_the_others(doubles):
