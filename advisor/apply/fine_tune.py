@@ -21,6 +21,7 @@ from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.jobs import Job
 from finetune.mixing import Reply, mixed
+from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
 from finetune.recipe import Recipe, Task
@@ -73,6 +74,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             cap_usd=place.config.train.cap_usd,
             estimate=report.estimate,
         ).wait(on_change=partial(_tell, place))
+        served = Ordering(place.config.state).serve(job) if job.model is not None else ""
     except JobError as error:
         return nothing(what=f"not trained: {error}", about=about)
     about |= {"job": job.key, "metrics": dict(job.metrics)}
@@ -82,7 +84,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     if lost:
         return nothing(what=lost, about=about)
     return Made(
-        remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=job.model)), gaps=gaps,
+        remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=served)), gaps=gaps,
         what=_what(built, recipe, job, gaps), cost=2, about=about,
     )  # fmt: skip
 

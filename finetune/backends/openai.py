@@ -152,7 +152,8 @@ class OpenAI:
         try:
             found = self._client.models.retrieve(model)
         except openai.NotFoundError as error:
-            return Life(closed=True, told=_said(error))
+            # Elsewhere a base may be tuned under a name by which it is not listed.
+            return Life(closed=self.provider == "openai", told=_said(error))
         except (openai.OpenAIError, ValueError) as error:
             raise _asked(self._told(error, None)) from None
         shutdown = getattr(found, "shutdown_date", None)
