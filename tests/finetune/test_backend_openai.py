@@ -222,6 +222,14 @@ def test_a_cancel_that_comes_too_late_says_so(tmp_path, double, folder):
     assert jobs.poll(key).state == "succeeded" and jobs.get(key).cost_usd == pytest.approx(double.bill_usd)
 
 
+def test_a_refused_action_whose_reason_cannot_be_asked_is_told(tmp_path, double, folder):
+    jobs = jobs_at(tmp_path, double)
+    key = jobs.submit(jobs.write(RECIPE, folder).key).key
+    double.script("GET /fine_tuning/jobs/{id}", [refused()] * 3)
+    with pytest.raises(JobUnavailable, match="no answer"):
+        jobs.control(key, "resume")
+
+
 @pytest.mark.parametrize(
     "fault", [status(500), status(429), malformed(), refused()], ids=lambda f: f"{f.kind}{f.status}"
 )

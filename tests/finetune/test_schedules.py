@@ -222,4 +222,4 @@ def test_schedules():
 
 @pytest.mark.slow
 def test_a_thousand_schedules():
-    run(1000, 15)
+    run(1000, 10)
