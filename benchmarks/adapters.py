@@ -51,7 +51,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
-        "--parts", nargs="+", default=["switch", "memory", "speed"], choices=["switch", "memory", "speed"]
+        "--parts",
+        nargs="+",
+        default=["switch", "memory", "speed"],
+        choices=["switch", "memory", "speed", "threads"],
     )
     args = parser.parse_args()
     # The tests make such adapters too.
@@ -64,7 +67,7 @@ def main() -> None:
     size = (root / "made-0" / "adapter.gguf").stat().st_size / 1e6
     print(f"{args.adapters} adapters of {size:.1f} MB, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for part in args.parts:
-        {"switch": switching, "memory": memory, "speed": speed}[part](root, args)
+        {"switch": switching, "memory": memory, "speed": speed, "threads": threads}[part](root, args)
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
@@ -215,6 +218,21 @@ def tokens_a_second(models: list[Any]) -> float:
             answers = list(pool.map(lambda m, p: m.complete(p, max_tokens=24, stop=["\0"]), models, prompts))
             found.append(sum(a.usage.output_tokens for a in answers) / (time.perf_counter() - began))
     return statistics.median(found[1:])
+
+
+def threads(root: Path, args: argparse.Namespace) -> None:
+    print(f"\n## Seconds for 40 tokens by llama.cpp's threads, load {os.getloadavg()[0]:.1f}\n")
+    for count in range(1, (os.cpu_count() or 1) + 1):
+        model = load("local:smollm2", context=1024, slots=1, threads=count)
+        took = []
+        for n in range(6):
+            began = time.perf_counter()
+            model.complete(asked(random.Random(n)), max_tokens=40, stop=["\0"])
+            took.append(time.perf_counter() - began)
+        took = sorted(took[1:])
+        print(
+            f"{count} threads: {took[0]:.2f} to {took[-1]:.2f}, median {statistics.median(took):.2f} (n = {len(took)})"
+        )
 
 
 def peft_adapters(root: Path, work: Path) -> None:

@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py [--rate 500] [--seconds 60] [--stream] [--only floor ours index langchain]
     python benchmarks/serving.py streams [--count 10000]
+    python benchmarks/serving.py overhead [--count 3000]
 
 Every server has the same fake model in its own process, which answers at once with the same 20 words:
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import json
 import os
 import resource
@@ -26,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -169,15 +172,16 @@ def ours(port: int, *, index: bool = False, idle: bool = False) -> None:
 
 
 async def watched(state: Path) -> None:
-    """Write down four times a second what is held."""
+    """Write down every second what is held."""
     import gc
 
     while True:
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(1)
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what is free but not given back is no leak
         held = {
             "tasks": len(asyncio.all_tasks()), "sockets": len(list(Path("/proc/self/fd").iterdir())), "memory_mb": memory_mb("self"),
-            "objects": len(gc.get_objects()),
+            "python_mb": tracemalloc.get_traced_memory()[0] / 2**20,
         }  # fmt: skip
         (state / "held.part").write_text(json.dumps(held), encoding="utf-8")
         (state / "held.part").replace(state / "held.json")
@@ -340,6 +344,7 @@ async def opened(url: str, token: str, count: int) -> int:
 def streams(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         state, port = Path(folder), free_port()
+        os.environ["PYTHONTRACEMALLOC"] = "1"
         server = spawned("a-server", "idle", str(port), state=state)
         try:
             up(port)
@@ -348,21 +353,87 @@ def streams(args: argparse.Namespace) -> None:
             print(
                 f"{args.count} idle streams opened, held together and dropped, {args.rounds} times; {busy()}\n"
             )
-            print("| | tasks | sockets and files | objects | memory (MB) |\n|---|---|---|---|---|")
+            print(
+                "| | tasks | sockets and files | Python's own memory (MB) | resident (MB) |\n|---|---|---|---|---|"
+            )
             print(held("before", state), flush=True)
             for n in range(args.rounds):
                 client = spawned("a-holder", f"http://127.0.0.1:{port}", token, str(args.count), state=state)
                 out, _ = client.communicate()
-                time.sleep(4)
-                print(held(f"after {out.strip()} streams, round {n + 1}", state), flush=True)
+                took = settled(state)
+                print(held(f"{took:.0f} s after {out.strip()} streams, round {n + 1}", state), flush=True)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)
 
 
+def settled(state: Path) -> float:
+    """Wait until the number of tasks no longer falls, a minute at most; return how long that took."""
+    began, before = time.monotonic(), 10**9
+    while time.monotonic() - began < 60:
+        time.sleep(3)
+        tasks = json.loads((state / "held.json").read_text(encoding="utf-8"))["tasks"]
+        if tasks == before:
+            break
+        before = tasks
+    return time.monotonic() - began
+
+
+def overhead(args: argparse.Namespace) -> None:
+    """What each part adds to a reply of the fake model, one request after the other, all in one process."""
+    from rag.index import Index
+    from rag.loading import load
+    from router.chatbot import Chatbot
+    from router.contract.rules import Contract, Rule
+    from router.prompts import Prompt, Prompts
+    from router.releases import Release, Releases
+    from router.traces import TO_FILES
+
+    rules = Contract(
+        rules=(Rule(kind="words", params={"max": 60}), Rule(kind="ends_with", params={"text": "Bye."}))
+    )
+    print(
+        f"{args.count} replies each, one after the other; {busy()}\n\n| | p50 (ms) | p99 (ms) |\n|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder)
+        with Index(state / "index", embedder="static", store="memory") as made:
+            version = made.build(load(ROOT / "examples/shop/documents").documents).id
+        prompt = Prompts(state).add(Prompt.of("You help."))
+        plain = Release(model="fake:fake", prompt=prompt)
+        steps = (
+            ("+ routing and composing", plain, None),
+            ("+ contract of two rules", Release(model="fake:fake", prompt=prompt, contract=rules), None),
+            ("+ retrieval, citations checked", Release(model="fake:fake", prompt=prompt, contract=rules, index=version), None),
+            ("+ traces", Release(model="fake:fake", prompt=prompt, contract=rules, index=version), TO_FILES),
+        )  # fmt: skip
+        print(row("the fake model alone", asyncio.run(timed(bare, args.count))), flush=True)
+        for name, release, tracing in steps:
+            with Chatbot(state, load=lambda reference: Fake(), tracing=tracing) as bot:
+                bot.pointer.promote(Releases(state).add(release))
+                print(row(name, asyncio.run(timed(bot.areply, args.count))), flush=True)
+
+
+async def bare(messages: Any, **asked: Any) -> str:
+    return "".join([delta.text async for delta in Fake().astream(messages)])
+
+
+async def timed(answer: Any, count: int) -> list[float]:
+    times = []
+    for n in range(count + 100):
+        began = time.perf_counter()
+        await answer([{"role": "user", "content": QUESTIONS[n % len(QUESTIONS)]}], conversation=f"c-{n}")
+        times.append(time.perf_counter() - began)
+    return sorted(times[100:])
+
+
+def row(name: str, times: list[float]) -> str:
+    return f"| {name} | {1000 * times[len(times) // 2]:.2f} | {1000 * times[int(len(times) * 0.99)]:.2f} |"
+
+
 def held(when: str, state: Path) -> str:
     h = json.loads((state / "held.json").read_text(encoding="utf-8"))
-    return f"| {when} | {h['tasks']} | {h['sockets']} | {h['objects']:,} | {h['memory_mb']:.0f} |"
+    return f"| {when} | {h['tasks']} | {h['sockets']} | {h['python_mb']:.2f} | {h['memory_mb']:.0f} |"
 
 
 def inner(args: list[str]) -> bool:
@@ -389,15 +460,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("load", "streams"), default="load")
+    parser.add_argument("what", nargs="?", choices=("load", "streams", "overhead"), default="load")
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--only", nargs="+", choices=SERVERS, default=list(SERVERS))
-    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--count", type=int, default=10_000, help="streams, or replies")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    (streams if args.what == "streams" else table)(args)
+    {"load": table, "streams": streams, "overhead": overhead}[args.what](args)
 
 
 if __name__ == "__main__":

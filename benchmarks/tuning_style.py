@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--tasks", type=int, default=277)
     parser.add_argument("--weights", default="lora")
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", type=Path)
     args = parser.parse_args()
@@ -35,7 +36,13 @@ def main() -> None:
     dataset, judged = split(cases())
     base = opened("local:smollm2", state)
     mixed = with_replay(dataset, args.share, base)
-    recipe = Recipe(base="local:smollm2", weights=args.weights, replay_share=args.share, seed=args.seed)
+    recipe = Recipe(
+        base="local:smollm2",
+        weights=args.weights,
+        replay_share=args.share,
+        seed=args.seed,
+        epochs=args.epochs,
+    )
     reference, metrics = trained(mixed, recipe, state)
     tuned = opened(reference, state)
     before, after = measured(base, judged), measured(tuned, judged)

@@ -25,7 +25,7 @@ MODEL = "model.gguf"
 PROBES = "probes.json"
 """What the trained weights replied to a few prompts; what is served must reply alike."""
 
-_KINDS = {".safetensors", ".json", ".gguf", ".jinja", ".txt"}
+_KINDS = {".safetensors", ".json", ".gguf", ".jinja", ".txt", ".npz"}
 """What is kept of what a training made: nothing that can run."""
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "gguf")
@@ -146,6 +146,8 @@ class Adapters:
         """Return what a release names as its model: `base+id`, or the file or folder of a model that stands alone."""
         if found.is_adapter:
             return f"{found.base}+{found.id}"
+        if "head.npz" in found.files:
+            return f"head:{(self.folder / found.id).resolve()}"
         whole = MODEL if MODEL in found.files else "model"
         return f"local:{(self.folder / found.id / whole).resolve()}"
 

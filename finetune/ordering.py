@@ -28,6 +28,7 @@ CATALOG = "catalog.yaml"
 """Name of the file of one's own rows in the state folder."""
 _HOSTED = ("openai", "azure", "mantle", "bedrock")
 _PATIENCE_S = 300.0
+_SERVED_WITHIN_S = 1800.0
 _PAUSES_S = (1.0, 60.0)
 
 
@@ -147,6 +148,33 @@ class Ordering:
         backend: Any = self._made("bedrock")
         found: Deployments = backend.deployments(region)
         return found
+
+    def serve(self, job: Job, *, timeout_s: float = _SERVED_WITHIN_S, every_s: float = 10.0) -> str:
+        """Return the reference under which the model of a job answers; at Bedrock an on-demand deployment is made for it.
+
+        Args:
+            job: A job that succeeded.
+            timeout_s: Longest wait for a deployment.
+            every_s: Seconds between two looks at it.
+
+        Raises:
+            JobRefused: There is no model, or a person must say how it is to be served, as that costs money or is done elsewhere.
+            JobError: It could not be deployed now; calling again is safe.
+        """
+        if job.model is None:
+            raise JobRefused(f"job {job.key} has no model ({job.state})")
+        if job.backend == "azure":
+            raise JobRefused(f"{job.model} answers once it is deployed at Azure, which costs by the hour", hint="deploy it there, then: advise release make --model azure:DEPLOYMENT")  # fmt: skip
+        if job.backend != "bedrock":
+            return job.model
+        served = self.serving(str(job.steps.get("region") or "") or None)
+        made = served.make(job.model)
+        end = time.monotonic() + timeout_s
+        while served.status(made) != "Active":
+            if time.monotonic() + every_s > end:
+                raise JobUnavailable(f"the deployment {made.name} of {job.model} is not active yet", hint="`advise jobs --deployments` tells when it is")  # fmt: skip
+            time.sleep(every_s)
+        return made.reference
 
     def _load(self, name: str) -> Backend:
         return load(name, **({"catalog": self.catalog} if name in _HOSTED else {}))

@@ -26,7 +26,7 @@ from finetune.policies import Place, policies
 from finetune.pricing import PayBack, Use, estimate, likely, pay_back
 from finetune.recipe import Recipe
 from finetune.tokens import Tokens, count, most_tokens
-from finetune.vetting import content, messages, sets, settings
+from finetune.vetting import content, messages, poison, sets, settings
 from finetune.vetting.faults import Fault, error, joined, warning
 
 _METHODS: Mapping[str, Method] = {"sft": "supervised", "dpo": "preference", "rft": "reinforcement"}
@@ -180,7 +180,7 @@ def _unknown(recipe: Recipe, catalog: Path | None) -> Fault:
 
 def _lines_of(examples: Dataset, row: Row) -> tuple[dict[str, list[Line]], list[Fault]]:
     """The lines of both files, and what is wrong with the examples; a line that cannot be written is left out and told of."""
-    faults = list(sets.faults(examples, row))
+    faults = [*sets.faults(examples, row), *poison.faults([e for e in examples.train if sets.sound(e)])]
     parts: dict[str, list[Line]] = {}
     for name, part in (("training", examples.train), ("validation", examples.validation)):
         parts[name] = []

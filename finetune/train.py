@@ -6,6 +6,7 @@ and stop; with a file `JOB/cancel` it stops for good.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from finetune import bases, datasets
 from finetune import recipe as recipes
 from finetune.adapters import ADAPTER, MODEL, PROBES, Adapters
 from finetune.backends.port import JobError
+from finetune.datasets import Dataset
 from finetune.defaults import settle
 from finetune.examples import Example
 from finetune.progress import CANCEL, Progress, Stage, read, tell
@@ -73,7 +75,7 @@ def _done(folder: Path) -> int:
     if before is not None and before.stage in ("succeeded", "failed", "cancelled"):
         return 0
     stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+    before_us = signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     begun = replace(before or Progress(stage="starting"), stage="starting", message="", left_s=None)
     tell(folder, begun)
@@ -86,18 +88,45 @@ def _done(folder: Path) -> int:
         traceback.print_exc()
         now = read(folder) or begun
         last = replace(now, stage="failed", message=_advice(error), left_s=None)
+    finally:
+        signal.signal(signal.SIGTERM, before_us)
     tell(folder, last)
     return 1 if last.stage == "failed" else 0
 
 
 def _trained(folder: Path, job: Mapping[str, Any], stopping: list[int]) -> Progress:
-    from finetune import training
-
     recipe = recipes.from_data(job["recipe"])
-    base = bases.find(recipe.base)
     dataset = datasets.load(Path(job["dataset"]))
     if not dataset.train:
         raise datasets.DatasetFailed(f"{job['dataset']}: nothing to train on")
+    return (_headed if recipe.weights == "head" else _tuned)(folder, job, (recipe, dataset), stopping)
+
+
+def _headed(
+    folder: Path, job: Mapping[str, Any], what: tuple[Recipe, Dataset], stopping: list[int]
+) -> Progress:
+    from finetune import head
+
+    recipe, dataset = what
+    tell(folder, Progress(stage="training"))
+    name = recipe.base.removeprefix("local:")
+    texts, labels = head.texts_of((*dataset.train, *dataset.validation))
+    outside = [e.request for e in dataset.train if e.label is None and e.origin == "generic"]
+    fitted_head = head.train(texts, labels, embedder=name or None, outside=outside, seed=recipe.seed)
+    adapters = Adapters(Path(job["adapters"]))
+    print_ = hashlib.sha256(fitted_head.embedder.encode()).hexdigest()
+    about = _about(job, (recipe, dataset), print_, fitted_head.metrics)
+    found = adapters.add(fitted_head.save(folder / "made"), about)
+    return Progress(stage="succeeded", model=adapters.reference(found), metrics=found.metrics)
+
+
+def _tuned(
+    folder: Path, job: Mapping[str, Any], what: tuple[Recipe, Dataset], stopping: list[int]
+) -> Progress:
+    from finetune import training
+
+    recipe, dataset = what
+    base = bases.find(recipe.base)
     adapters = Adapters(Path(job["adapters"]))
     now = Progress(stage="loading")
     tell(folder, now)
@@ -123,10 +152,7 @@ def _trained(folder: Path, job: Mapping[str, Any], stopping: list[int]) -> Progr
             shutil.rmtree(ways.folder, ignore_errors=True)
         return replace(now, stage=stage, message="stopped as asked", left_s=None)
     tell(folder, replace(now, stage="saving", left_s=None))
-    about = {
-        "base": recipe.base, "base_sha256": base.hash, "dataset": dataset.hash, "recipe": job["recipe"], "recipe_hash": recipe.hash,
-        "job": job["key"], "tenant": recipe.extra.get("tenant"), "metrics": dict(done.metrics),
-    }  # fmt: skip
+    about = _about(job, what, base.hash, done.metrics)
     made = _saved(folder / "made", done, base)
     _probed(made, done, (*dataset.validation, *dataset.train))
     found = adapters.add(made, about)
@@ -134,6 +160,16 @@ def _trained(folder: Path, job: Mapping[str, Any], stopping: list[int]) -> Progr
     return replace(
         now, stage="succeeded", left_s=None, model=adapters.reference(found), metrics=found.metrics, files={n: str(adapters.folder / found.id / n) for n in found.files}
     )  # fmt: skip
+
+
+def _about(
+    job: Mapping[str, Any], what: tuple[Recipe, Dataset], base: str, metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    recipe, dataset = what
+    return {
+        "base": recipe.base, "base_sha256": base, "dataset": dataset.hash, "recipe": job["recipe"], "recipe_hash": recipe.hash,
+        "job": job["key"], "tenant": recipe.extra.get("tenant"), "metrics": dict(metrics),
+    }  # fmt: skip
 
 
 def _parameters(base: bases.Base) -> int:

@@ -178,7 +178,9 @@ class Carrier:
         before, after = self._asked(base, cases), self._asked(changed, cases)
         found = pairs(cases, before, after, gaps=gaps)
         if changed.model != base.model:
-            found += [*tuning.kept(cases, before, after, gaps=gaps), *self._abilities(base, changed)]
+            found += tuning.kept(cases, before, after, gaps=gaps)
+            # A head gives labels and was never meant to do anything else.
+            found += [] if changed.model.startswith("head:") else self._abilities(base, changed)
         return found
 
     def _abilities(self, base: Release, changed: Release) -> list[Pair]:

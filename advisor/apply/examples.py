@@ -27,7 +27,7 @@ from rag.masking import masked_spans
 from rag.visibility import Filter
 from router.abstention import abstains
 from router.composing import compose, labels
-from router.contract.checking import breaches, call_breaches
+from router.contract.checking import breaches, call_breaches, labels_of
 from router.contract.mending import mend
 from router.contract.rules import Contract
 from router.models.port import ToolRequest
@@ -151,7 +151,7 @@ def _taught(case: Case, bot: Bot) -> _Taught | str:
         return _held(
             exchange, exchange.reply.content, bot, _Taught(said, "approved", approved_by=_who(exchange))
         )
-    if bot.contract.labels:
+    if labels_of(bot.contract):
         return "the right label is not known"
     repaired = _held(
         exchange,
@@ -258,7 +258,7 @@ def _example(
     for passages, reply in tries:
         messages, texts = _served(exchange, bot, passages)
         if reply.origin == "written" or not _new_facts(reply.message, messages, bot):
-            return _made(exchange, reply, messages, texts)
+            return _made(exchange, reply, bot, (messages, texts))
     return _NEW_FACTS
 
 
@@ -303,6 +303,12 @@ def _sample(pool: Sequence[Passage], chance: random.Random) -> list[Passage]:
     return chance.sample(list(pool), k=min(len(pool), 4 * _OTHERS)) if pool else []
 
 
+def _label(text: str, bot: Bot) -> str | None:
+    """The label that a reply is, if the bot gives labels."""
+    plain = text.strip().casefold()
+    return next((label for label in labels_of(bot.contract) if label.casefold() == plain), None)
+
+
 def _is_about_other(passage: Passage, exchange: Exchange, held: Sequence[Passage]) -> bool:
     """Whether a passage can stand beside the right one, or for none: neither the right one nor about the same thing."""
     asked = frozenset(terms(exchange.question))
@@ -321,14 +327,15 @@ def _new_facts(message: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
 
 
 def _made(
-    exchange: Exchange, reply: _Taught, messages: tuple[Mapping[str, Any], ...], texts: tuple[str, ...]
+    exchange: Exchange, reply: _Taught, bot: Bot, read: tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]
 ) -> Example:
+    messages, texts = read
     # Earlier turns are read and not learnt: they were never looked at.
     before = tuple({**m, "weight": 0} if m.get("role") == "assistant" else m for m in messages)
     return Example(
         messages=(*before, reply.message), tools=request_of(exchange).tools, rejected=reply.rejected, passages=texts, group=group_of(exchange),
         origin=reply.origin, source=str(exchange.source), author=exchange.user, approved_by=reply.approved_by,
-        label=text_of(reply.message) if not exchange.tools and exchange.expected and len(text_of(reply.message).split()) <= 2 else None,
+label=_label(text_of(reply.message), bot),
     )  # fmt: skip
 
 

@@ -21,10 +21,13 @@ from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.jobs import Job
 from finetune.mixing import Reply, mixed
+from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
 from finetune.recipe import Recipe, Task
 from finetune.starting import start
+from rag import embedders
+from router.contract.checking import labels_of
 from router.models.port import ModelError
 from router.retrieving import query_of
 
@@ -38,12 +41,14 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     """Make a training remedy: an adapter or hosted model trained on the teaching half, as a release with nothing else changed."""
     gaps = frozenset(g for i in place.issues_of(remedy) for g in i.gaps if g in _TASKS)
     nothing = partial(Made, remedy=remedy.id, kind=remedy.kind, release=None, gaps=gaps, cost=2)
-    base = _base(place, remedy)
+    head = remedy.details.get("method") == "classifier_head"
+    # A head on frozen embeddings first; a language model is tuned for labels only where that is asked for by name.
+    base = f"local:{embedders.default()}" if head else _base(place, remedy)
     if base is None:
         return nothing(
             what=f"{place.base.model} cannot be trained here; name a model that can under train.base"
         )
-    recipe = _recipe(place, base, gaps)
+    recipe = _recipe(place, base, gaps, head=head)
     try:
         built = _built(place, remedy)
     except UnreadableFile as error:
@@ -69,6 +74,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             cap_usd=place.config.train.cap_usd,
             estimate=report.estimate,
         ).wait(on_change=partial(_tell, place))
+        served = Ordering(place.config.state).serve(job) if job.model is not None else ""
     except JobError as error:
         return nothing(what=f"not trained: {error}", about=about)
     about |= {"job": job.key, "metrics": dict(job.metrics)}
@@ -78,7 +84,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     if lost:
         return nothing(what=lost, about=about)
     return Made(
-        remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=job.model)), gaps=gaps,
+        remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=served)), gaps=gaps,
         what=_what(built, recipe, job, gaps), cost=2, about=about,
     )  # fmt: skip
 
@@ -95,8 +101,10 @@ def _base(place: Workplace, remedy: Remedy) -> str | None:
     return f"{named}:{model}" if named in ("openai", "bedrock") and model else None
 
 
-def _recipe(place: Workplace, base: str, gaps: frozenset[Gap]) -> Recipe:
+def _recipe(place: Workplace, base: str, gaps: frozenset[Gap], *, head: bool) -> Recipe:
     own = place.config.train
+    if head:
+        return Recipe(base=base, task="classification", weights="head", replay_share=0.0)
     task: Task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
     local = base.startswith("local:")
     return Recipe(
@@ -123,8 +131,11 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     setup = place.subject(place.base).setup(cases[0].exchange) if cases else None
     contract = contract_for(prompt, place.config)
     files = list(read(place.config.train.examples))
-    if contract.labels and place.config.labelled is not None:
+    if labels_of(contract) and place.config.labelled is not None:
         files += list(labelled(labelled_rows(place.config.labelled), prompt.system))
+    # What judges must not teach by another door.
+    judging = {c.exchange.question for c in place.cases if c.held_out}
+    files = [e for e in files if e.request not in judging]
     if setup is None:
         return Built(examples=tuple(files), left_out={}, knowledge=())
     oracle = {

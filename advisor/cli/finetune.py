@@ -31,6 +31,7 @@ from finetune.starting import Running, start
 
 _BACKENDS = ("local", "openai", "azure", "bedrock", "mantle")
 _BASES = {"local": "local:smollm2"}
+_HEAD_ON = "local:minilm"
 _ENDED = {"succeeded": 0}
 
 
@@ -80,7 +81,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        choices=("lora", "qlora", "full"),
+        choices=("lora", "qlora", "full", "head"),
         default="lora",
         help="what is trained, here (default: lora)",
     )
@@ -131,7 +132,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    base = args.base or _BASES.get(args.backend)
+    base = args.base or (_HEAD_ON if args.weights == "head" else _BASES.get(args.backend))
     if base is None:
         raise InputError(
             f"--base: name the model that is tuned at {args.backend}, for instance {args.backend}:NAME"

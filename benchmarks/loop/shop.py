@@ -1,7 +1,7 @@
 """What the bots of this benchmark know, are asked, and should have said.
 
 Fernhill sells outdoor clothing. Each page holds one fact; each fact is asked for in six wordings, of which the log sees
-the first three and the held-out questions the others. Made from a seed, so that no fact can be known beforehand.
+the first three and the held-out questions the others. Ten names a topic. Made from a seed, so that no fact can be known beforehand.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from random import Random
 
 PLACES = (
-    "Ireland", "Norway", "Italy", "Spain", "Poland", "Greece", "Malta", "Latvia", "Croatia", "Cyprus", "Sweden", "Austria",
+    "Ireland", "Norway", "Italy", "Spain", "Poland", "Greece", "Malta", "Latvia", "Croatia", "Cyprus"
 )  # fmt: skip
 JACKETS = (
-    "Slieve", "Corrib", "Burren", "Achill", "Errigal", "Nephin", "Mweelrea", "Brandon", "Comeragh", "Galtee", "Sheefry", "Maumturk",
+    "Slieve", "Corrib", "Burren", "Achill", "Errigal", "Nephin", "Mweelrea", "Brandon", "Comeragh", "Galtee"
 )  # fmt: skip
 TOWNS = (
-    "Galway", "Cork", "Dublin", "Sligo", "Ennis", "Tralee", "Kilkenny", "Athlone", "Wexford", "Letterkenny", "Drogheda", "Bray",
+    "Galway", "Cork", "Dublin", "Sligo", "Ennis", "Tralee", "Kilkenny", "Athlone", "Wexford", "Letterkenny"
 )  # fmt: skip
 CLOSING = "Anything else I can help you with?"
 

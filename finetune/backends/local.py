@@ -18,6 +18,7 @@ from finetune import bases
 from finetune.backends.port import FINAL, Action, JobRefused, JobUnavailable, Note, Order, Standing, State
 from finetune.progress import CANCEL, Progress, read, tell
 from finetune.train import LOCK, write_job
+from rag.embedders import EMBEDDERS
 from rag.locks import Locked, exclusive
 
 _NEEDS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "gguf")
@@ -94,7 +95,9 @@ class Local:
             replace(read(folder) or Progress(stage="starting"), stage="starting", message="", left_s=None),
         )
         command = [*(self._command or (sys.executable, "-m", "finetune.train")), str(folder.resolve())]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
+        # Threads that spin while they wait for each other bring a busy machine to a halt.
+        quiet = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false", **os.environ}
+        environment = {**quiet, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
         detached = [sys.executable, "-c", _DETACH, str(folder / "train.log"), *command]
         subprocess.run(detached, check=True, env=environment, stdin=subprocess.DEVNULL)
 
@@ -116,6 +119,11 @@ class Local:
 
 
 def _check(order: Order) -> None:
+    if order.recipe.weights == "head":
+        name = order.recipe.base.removeprefix("local:").partition(":")[0]
+        if name not in EMBEDDERS:
+            raise JobRefused(f"no embedder {name!r} for a head", hint=f"known are {', '.join(EMBEDDERS)}")
+        return
     missing = [name for name in _NEEDS if find_spec(name) is None]
     if order.recipe.weights == "qlora" and find_spec("bitsandbytes") is None:
         missing.append("bitsandbytes")

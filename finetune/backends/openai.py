@@ -132,14 +132,10 @@ class OpenAI:
         """Cancel, pause or resume; see `Backend`."""
         jobs = self._client.fine_tuning.jobs
         try:
-            {"cancel": jobs.cancel, "pause": jobs.pause, "resume": jobs.resume}[action](provider_id)
-        except openai.BadRequestError as error:
-            status = str(jobs.retrieve(provider_id).status)
-            wanted = {"cancel": ("cancelled",), "pause": ("paused",), "resume": ("running", "queued", "validating_files")}  # fmt: skip
-            if status in wanted[action]:
-                return
-            over = f"the job is over: {status}" if status in _OVER else f"the job is {status}"
-            raise JobRefused(f"{over} ({_said(error)})", code=str(error.code or "")) from None
+            try:
+                {"cancel": jobs.cancel, "pause": jobs.pause, "resume": jobs.resume}[action](provider_id)
+            except openai.BadRequestError as error:
+                _settled(action, str(jobs.retrieve(provider_id).status), error)
         except (openai.OpenAIError, ValueError) as error:
             raise _asked(self._told(error, order)) from None
 
@@ -152,7 +148,8 @@ class OpenAI:
         try:
             found = self._client.models.retrieve(model)
         except openai.NotFoundError as error:
-            return Life(closed=True, told=_said(error))
+            # Elsewhere a base may be tuned under a name by which it is not listed.
+            return Life(closed=self.provider == "openai", told=_said(error))
         except (openai.OpenAIError, ValueError) as error:
             raise _asked(self._told(error, None)) from None
         shutdown = getattr(found, "shutdown_date", None)
@@ -348,6 +345,18 @@ def _asked(error: JobError) -> JobError:
     if isinstance(error, JobUncertain):
         return JobUnavailable(error.args[0], hint="try again", code=error.code)
     return error
+
+
+def _settled(action: Action, status: str, error: openai.BadRequestError) -> None:
+    """Let pass what was refused because it is so already.
+
+    Raises:
+        JobRefused: It is not.
+    """
+    wanted = {"cancel": ("cancelled",), "pause": ("paused",), "resume": ("running", "queued", "validating_files")}  # fmt: skip
+    if status not in wanted[action]:
+        told = f"the job is over: {status}" if status in _OVER else f"the job is {status}"
+        raise JobRefused(f"{told} ({_said(error)})", code=str(error.code or ""))
 
 
 def _pages(page: Any) -> Iterator[Any]:

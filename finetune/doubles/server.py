@@ -110,9 +110,10 @@ class Double:
 
     def close(self) -> None:
         """Stop."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(5)
         self._server.server_close()
-        self._thread.join(5)
 
     def __enter__(self) -> Self:
         return self.start()

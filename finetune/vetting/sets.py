@@ -20,15 +20,15 @@ _LEAST_FOR_SHARES = 20
 def faults(dataset: Dataset, row: Row) -> Iterator[Fault]:
     """Yield what is wrong with a dataset as a whole."""
     yield from _counts(dataset, row)
-    train, validation, held_out = (tuple(filter(_sound, getattr(dataset, part))) for part in PARTS)
-    sound = Dataset(train=train, validation=validation, held_out=held_out)
-    yield from _repeated(sound.train)
-    yield from _contradicting(sound.train)
-    yield from _leaks(sound)
-    yield from _one_sided(sound.train)
+    train, validation, held_out = (tuple(filter(sound, getattr(dataset, part))) for part in PARTS)
+    whole = Dataset(train=train, validation=validation, held_out=held_out)
+    yield from _repeated(whole.train)
+    yield from _contradicting(whole.train)
+    yield from _leaks(whole)
+    yield from _one_sided(whole.train)
 
 
-def _sound(example: Example) -> bool:
+def sound(example: Example) -> bool:
     """Whether it can be compared with others; why it cannot is told where examples are looked at alone."""
     try:
         return bool(example.messages and example.hash)

@@ -20,6 +20,8 @@ from router.server.settings import Settings
 
 _LARGEST_HEAD = 64 * 1024
 _BACKLOG = 2048
+_SWITCH_S = 0.0005
+"""Seconds that a thread which writes traces or searches may keep the interpreter while a request waits for it."""
 
 
 class Unprotected(ValueError):
@@ -80,7 +82,12 @@ class Serving:
             started: Called once requests are taken.
         """
         self._server.tell = started
-        self._server.run(sockets=[self._listener])
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
+        try:
+            self._server.run(sockets=[self._listener])
+        finally:
+            sys.setswitchinterval(before)
 
     def stop(self) -> None:
         """Take no more connections and finish what is under way; for other threads than the one that runs."""

@@ -1,6 +1,7 @@
 """The backend of Bedrock against its double and moto: permitted before sent, one job whatever goes wrong, served and deleted."""
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -264,6 +265,22 @@ def test_a_deployment_is_made_once_answers_and_is_deleted(double, tuned):
     assert not double.serving.deployments and not double.models
     with pytest.raises(JobRefused, match="nothing of ours"):
         served.delete(made_.name)
+
+
+def test_a_tuned_model_is_served_under_one_reference(tmp_path, double, jobs, folder):
+    order = Ordering(tmp_path / "state", backends=lambda name: Bedrock(timeout_s=5))
+    job = jobs.wait(jobs.submit(jobs.write(NOVA, folder).key).key, every_s=0)
+    reference = order.serve(job, every_s=0)
+    assert reference == order.serve(job, every_s=0) and len(double.serving.deployments) == 1
+    assert reference.removeprefix("bedrock:") in double.serving.deployments
+    with pytest.raises(JobUnavailable, match="not active yet"):
+        double.serving.deployments.clear()
+        order.serve(job, timeout_s=0)
+    with pytest.raises(JobRefused, match="has no model"):
+        order.serve(jobs.write(NOVA, folder, again=True))
+    assert order.serve(replace(job, backend="openai", model="openai:ft:x")) == "openai:ft:x"
+    with pytest.raises(JobRefused, match="deployed at Azure"):
+        order.serve(replace(job, backend="azure", model="azure:ft:x"))
 
 
 def test_a_lost_answer_makes_one_deployment(double, tuned):

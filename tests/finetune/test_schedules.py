@@ -217,9 +217,9 @@ def run(examples, steps):
 
 
 def test_schedules():
-    run(30, 15)
+    run(15, 15)
 
 
 @pytest.mark.slow
 def test_a_thousand_schedules():
-    run(1000, 15)
+    run(1000, 10)

@@ -98,6 +98,7 @@ def test_one_question_as_data(place, capsys):
 
 
 def test_a_model_that_is_not_there_is_told(place, capsys):
+    pytest.importorskip("xllamacpp")
     told(capsys, "release", "make", "--model", "local:nosuch", "--promote")
     _, err = told(capsys, "chat", "Hi", code=2)
     assert "nosuch" in err

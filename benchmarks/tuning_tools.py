@@ -1,0 +1,212 @@
+"""Tools: SmolLM2-135M learns the shop's four tools from generated requests and is judged on others and on the shop's own, calls and no calls.
+
+    python benchmarks/tuning_tools.py [--state FOLDER]
+
+Tools stand in the system message as text, in the words that training uses (`finetune.rows.tool_text`); base and tuned model are asked alike. A
+reply is wrong if its call is malformed, breaks the schema, names another tool or other arguments, or is made or left out needlessly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tuning_common import HEAD, PLANTED, SHOP, machine, opened, row, trained, with_replay
+
+from advisor.gate import general
+from advisor.gate.decision import Pair, part
+from finetune.datasets import Dataset
+from finetune.examples import Example
+from finetune.recipe import Recipe
+from finetune.rows import tool_text
+from router.contract.checking import call_breaches
+from router.models.port import ChatModel, ToolRequest
+
+TOOLS: list[dict[str, Any]] = json.loads((SHOP / "tools.json").read_text(encoding="utf-8"))
+SYSTEM = (SHOP / "prompts" / "orders.txt").read_text(encoding="utf-8").strip()
+_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+ARTICLES = [
+    "Burren boots",
+    "Errigal fleece",
+    "Mourne jacket",
+    "Kerry socks",
+    "Clare tent",
+    "Sligo hat",
+    "Antrim gloves",
+    "Wicklow trousers",
+    "Mayo rucksack",
+    "Cavan shirt",
+]
+SIZES = ["S", "M", "L", "XL", "38", "40", "42", "44"]
+SHOPS = ["Galway", "Cork", "Dublin"]
+REASONS = {
+    "changed_mind": "I changed my mind",
+    "too_slow": "it takes too long",
+    "wrong_item": "I ordered the wrong thing",
+}
+IDLE = [
+    ("Hello!", "Hello, how can I help you?"), ("Thank you, that is all.", "You are welcome."), ("Where is my order?", "Could you give me your order number, please?"), ("What is the weather like?", "I can only help with orders."),
+    ("Please cancel my order.", "Could you give me your order number, please?"), ("Good morning", "Good morning, how can I help you?"), ("Tell me a joke.", "I can only help with orders."), ("Thanks!", "You are welcome."),
+]  # fmt: skip
+
+
+def requests(chance: random.Random, count: int) -> list[tuple[str, dict[str, Any] | None, str]]:
+    """Return (request, call or None, words where no call is made)."""
+    found: list[tuple[str, dict[str, Any] | None, str]] = []
+    for n in range(count):
+        order = f"SH-{chance.randint(10000, 99999)}"
+        article, size, shop = chance.choice(ARTICLES), chance.choice(SIZES), chance.choice(SHOPS)
+        day = f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+        reason, words = chance.choice(list(REASONS.items()))
+        kind = n % 5
+        if kind == 0:
+            ask = chance.choice(
+                [
+                    "Where is order {0}?",
+                    "What is the state of {0}?",
+                    "Has my order {0} been sent?",
+                    "Please look up {0} for me.",
+                ]
+            )
+            found.append((ask.format(order), {"name": "get_order", "arguments": {"order_id": order}}, ""))
+        elif kind == 1:
+            ask = chance.choice(
+                ["Please cancel {0}, {1}.", "Cancel my order {0} because {1}.", "I want to cancel {0}: {1}."]
+            )
+            found.append(
+                (
+                    ask.format(order, words),
+                    {"name": "cancel_order", "arguments": {"order_id": order, "reason": reason}},
+                    "",
+                )
+            )
+        elif kind == 2:
+            ask = chance.choice(
+                ["Do you have {0} in {1}?", "Is {0} in stock in size {1}?", "Have you got {0}, size {1}?"]
+            )
+            found.append(
+                (
+                    ask.format(article, size),
+                    {"name": "check_stock", "arguments": {"article": article, "size": size}},
+                    "",
+                )
+            )
+        elif kind == 3:
+            ask = chance.choice(
+                [
+                    "Book a boot fitting in {0} on {1}.",
+                    "I would like a fitting in {0} on {1}, please.",
+                    "Can I have a boot fitting on {1} in {0}?",
+                ]
+            )
+            found.append(
+                (
+                    ask.format(shop, day),
+                    {"name": "book_fitting", "arguments": {"shop": shop, "date": day}},
+                    "",
+                )
+            )
+        else:
+            ask, say = IDLE[n // 5 % len(IDLE)]
+            found.append((ask, None, say))
+    return found
+
+
+def own() -> list[tuple[str, dict[str, Any] | None, str]]:
+    """The shop's own requests, written apart from the generator."""
+    rows = yaml.safe_load((PLANTED / "orders.yaml").read_text(encoding="utf-8"))
+    return [(r["ask"], r["call"], r.get("say", "")) for r in rows]
+
+
+def example(ask: str, call: dict[str, Any] | None, say: str, n: int) -> Example:
+    reply: dict[str, Any] = {"role": "assistant", "content": say}
+    if call is not None:
+        function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+        reply = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        }
+    messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}, reply)
+    return Example(
+        messages=messages, tools=tuple(TOOLS), group=f"{ask}{n}", origin="written", source=f"generated:{n}"
+    )
+
+
+def judged(reply: str, call: dict[str, Any] | None) -> dict[str, bool]:
+    """Return whether calls are well formed and fit their schema, and whether all of it is right."""
+    made, formed = [], True
+    for body in _CALL.findall(reply):
+        try:
+            data = json.loads(body)
+            made.append(ToolRequest(name=str(data["name"]), arguments=json.dumps(data["arguments"])))
+        except (ValueError, KeyError, TypeError):
+            formed = False
+    formed = formed and not call_breaches(made, TOOLS) and "<tool_call" not in _CALL.sub("", reply)
+    said = [(c.name, json.loads(c.arguments)) for c in made]
+    right = formed and said == ([] if call is None else [(call["name"], call["arguments"])])
+    return {"valid": formed and bool(made) == (call is not None), "right": right}
+
+
+def asked(
+    model: ChatModel, cases: list[tuple[str, dict[str, Any] | None, str]]
+) -> dict[str, dict[str, bool]]:
+    system = f"{SYSTEM}\n\n{tool_text(TOOLS)}"
+    found = {}
+    for ask, call, _ in cases:
+        reply = model.complete(
+            [{"role": "system", "content": system}, {"role": "user", "content": ask}], max_tokens=80
+        )
+        found[ask] = judged(reply.text, call)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--examples", type=int, default=84)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--tasks", type=int, default=100)
+    parser.add_argument("--state", type=Path)
+    args = parser.parse_args()
+    state, begun = args.state or Path(tempfile.mkdtemp()), time.monotonic()
+    base = opened("local:smollm2", state)
+    made = [example(*r, n) for n, r in enumerate(requests(random.Random("teach"), args.examples))]
+    dataset = with_replay(Dataset(train=tuple(made[12:]), validation=tuple(made[:12])), args.share, base)
+    reference, metrics = trained(
+        dataset,
+        Recipe(base="local:smollm2", task="tools", replay_share=args.share, epochs=args.epochs),
+        state,
+    )
+    tuned = opened(reference, state)
+    sets = {"generated, other values": requests(random.Random("judge"), 40), "the shop's own": own()}
+    print(
+        f"{len(dataset.train)} examples, {metrics['steps']:.0f} steps, {metrics['process_seconds']:.0f} s; {machine()}\n\n{HEAD}"
+    )
+    for name, cases in sets.items():
+        before, after = asked(base, cases), asked(tuned, cases)
+        for what in ("valid", "right"):
+            pairs = [
+                Pair(id=a, group=a, kind="target", before=before[a][what], after=after[a][what])
+                for a in before
+            ]
+            print(row(f"{name}: {what}", part(pairs)))
+    tasks = general.sample(args.tasks)
+    print(
+        row(
+            "general abilities",
+            part(general.pairs(tasks, general.asked(base, tasks), general.asked(tuned, tasks))),
+        )
+    )
+    print(f"{time.monotonic() - begun:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
