@@ -136,6 +136,8 @@ def test_paused_is_not_dead(made):
 
 def test_what_cannot_be_trained_here_is_said_before_anything_starts(tmp_path, dataset):
     pytest.importorskip("trl")
+    pytest.importorskip("gguf")
+    pytest.importorskip("trl")
     for recipe, told in (
         (Recipe(base="local:nowhere"), "no base model"),
         (Recipe(base="local:smollm2", objective="rft"), "does not train"),
