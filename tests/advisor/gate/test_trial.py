@@ -28,7 +28,7 @@ def test_a_lucky_answer_that_does_not_come_again_is_no_loss(exchange):
         judged(False, True, True, True),
         judged(False, True, True, True),
     )
-    biased = part([p for p in pairs(cases, first, after)])
-    fair = part([p for p in pairs(cases, second, after, chosen=first)])
+    biased = part(list(pairs(cases, first, after)))
+    fair = part(list(pairs(cases, second, after, chosen=first)))
     assert (biased.lost, biased.n) == (1, 3)
     assert (fair.lost, fair.gained, fair.n) == (0, 0, 3)
