@@ -87,10 +87,11 @@ class Bedrock:
         row = self._row(order)
         place = self._place(order, row)
         bedrock = self._client("bedrock", place.region)
-        if perhaps_sent:
-            found = self._found(bedrock, order, place)
-            if found is not None:
-                return found
+        found = self._found(bedrock, order, place)
+        if found is not None:
+            if not perhaps_sent:
+                self._usable(order, place)
+            return found
         self._permitted(order, place)
         files = self._files(order, row, place, note)
         note("region", place.region)
@@ -253,6 +254,12 @@ class Bedrock:
             if _code(error) in ("ResourceNotFoundException", "ValidationException"):
                 return None
             raise JobUncertain(f"whether job {order.key} was made cannot be found out now: {error}", hint="submit again; it is looked for first") from None  # fmt: skip
+
+    def _usable(self, order: Order, place: Place) -> None:
+        """Refuse a job of our name that another state folder sent, if nothing will come of it; names are for ever there."""
+        status = self._job(order, place, order.key)["status"]
+        if status in ("Failed", "Stopping", "Stopped"):
+            raise JobRefused(f"the same was ordered before from another state folder, and ended as {status}", hint="order it again (--again) to get a new name")  # fmt: skip
 
     # Afterwards
 

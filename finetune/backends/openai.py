@@ -89,11 +89,9 @@ class OpenAI:
     def submit(self, order: Order, *, steps: Mapping[str, Any], note: Note, perhaps_sent: bool) -> str:
         """Make sure that exactly one job exists; see `Backend`."""
         row = self._row(order)
-        if perhaps_sent:
-            found = self._found(order, steps)
-            if found is not None:
-                return found
-            self._settled(steps)
+        found = self._known(order, steps, perhaps_sent=perhaps_sent)
+        if found is not None:
+            return found
         files = self._files(order, row, steps, note)
         note("posting", time.time())
         body = openai_body(order.key, order.recipe, row, training_file=files["training"], validation_file=files.get("validation"))  # fmt: skip
@@ -230,6 +228,24 @@ class OpenAI:
                 hint="submit again; it is looked for first",
             ) from None
         return None
+
+    def _known(self, order: Order, steps: Mapping[str, Any], *, perhaps_sent: bool) -> str | None:
+        """The job if it is there before we send it: because an attempt that died sent it, or another state folder did."""
+        if perhaps_sent:
+            found = self._found(order, steps)
+            if found is None:
+                self._settled(steps)
+            return found
+        try:
+            found = self._found(order, steps)
+            status = None if found is None else str(self._client.fine_tuning.jobs.retrieve(found).status)
+        except JobUncertain as error:
+            raise _asked(error) from None
+        except (openai.OpenAIError, ValueError) as error:
+            raise _asked(self._told(error, order)) from None
+        if status in ("failed", "cancelled"):
+            raise JobRefused(f"the same was ordered before from another state folder, and ended as {status}", hint="order it again (--again)")  # fmt: skip
+        return found
 
     def _settled(self, steps: Mapping[str, Any]) -> None:
         """Wait for nobody, but do not send again what may still appear."""

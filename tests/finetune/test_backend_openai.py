@@ -175,6 +175,22 @@ def test_a_refusal_is_told_and_makes_no_job(tmp_path, double, folder, prepare, e
         assert jobs.submit(key).provider_id in double.jobs
 
 
+def test_what_another_state_folder_ordered_is_taken_over_or_named(tmp_path, double, folder):
+    """A container that forgets its state folder must not pay twice."""
+    jobs = jobs_at(tmp_path / "first", double)
+    first = jobs.submit(jobs.write(RECIPE, folder).key)
+    other = jobs_at(tmp_path / "other", double)
+    assert (
+        other.submit(other.write(RECIPE, folder).key).provider_id == first.provider_id
+        and len(double.jobs) == 1
+    )
+    jobs.control(first.key, "cancel")
+    third = jobs_at(tmp_path / "third", double)
+    with pytest.raises(JobRefused, match="ordered before from another state folder"):
+        third.submit(third.write(RECIPE, folder).key)
+    assert third.submit(third.write(RECIPE, folder, again=True).key).provider_id != first.provider_id
+
+
 def test_retry_after_is_handed_on(tmp_path, double, folder):
     double.script("POST /fine_tuning/jobs", [status(429, retry_after_s=7)])
     jobs = jobs_at(tmp_path, double)
