@@ -3,7 +3,8 @@
     python benchmarks/generalisation.py DATA CORPORA [--cache FILE]
 
 Prints, for both: the share of failures whose set of gaps is exactly right, the share decided, the share decided whose
-first gap is wrong, the recall of each knowledge cause, and the balanced accuracy of finding failures, source by source.
+first gap is wrong, the recall of each knowledge cause, and the balanced accuracy of finding failures, source by source;
+and the calibration error of the first gap's probability (ten bins, where decided).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def score(folds: Iterable[Fold]) -> str:
     gaps: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     causes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     hits: dict[tuple[str, bool], list[int]] = defaultdict(lambda: [0, 0])
+    sure: list[tuple[float, bool]] = []
     for taught, tested in folds:
         weights = fitted(taught)
         for case in tested:
@@ -52,11 +54,22 @@ def score(folds: Iterable[Fold]) -> str:
                 hit[0] += diagnose(case.id, case.evidence, weights).is_failure == failed
                 hit[1] += 1
             elif case.label != "none":
-                _count(case, weights, gaps[case.source], causes)
-    return _table(gaps, causes, hits)
+                sure += _count(case, weights, gaps[case.source], causes)
+    return f"{_table(gaps, causes, hits)} Calibration error of the first gap: {_calibration_error(sure):.3f}."
 
 
-def _count(case: Case, weights: Weights, row: list[int], causes: dict[str, list[int]]) -> None:
+def _calibration_error(sure: Sequence[tuple[float, bool]]) -> float:
+    """Expected calibration error: how far the mean probability is from the share that is right, bin by bin."""
+    told, right = np.array(sure, float).T
+    bins = (told * 10).astype(int).clip(0, 9)
+    parts = [bins == b for b in np.unique(bins)]
+    return float(sum(p.sum() * abs(told[p].mean() - right[p].mean()) for p in parts) / len(told))
+
+
+def _count(
+    case: Case, weights: Weights, row: list[int], causes: dict[str, list[int]]
+) -> list[tuple[float, bool]]:
+    """Count one failure; return how sure its first gap was and whether it is right, nothing if undecided."""
     found = diagnose(case.id, case.evidence, weights)
     top = max(found.gaps, key=lambda g: found.gaps[g])
     named = {g for g, p in found.gaps.items() if p >= 0.5} or {top}
@@ -70,6 +83,7 @@ def _count(case: Case, weights: Weights, row: list[int], causes: dict[str, list[
     if case.label == "knowledge_gap" and cause:
         causes[cause][0] += likely_cause(found.evidence, "knowledge", weights) == cause
         causes[cause][1] += 1
+    return [(found.gaps[top], any(top in r for r in right))] if decided else []
 
 
 def _table(

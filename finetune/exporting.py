@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from finetune import bases
-from finetune.adapters import ADAPTER, MODEL, Adapters
+from finetune.adapters import ADAPTER, MODEL, Adapters, Provenance
 from finetune.backends.port import JobRefused
 
 LEAST_COSINE = 0.15
@@ -49,15 +49,14 @@ def export(
             f"{found.id} has no GGUF form, because its base {found.base} has none",
             hint="use llama.cpp's converters",
         )
-    return _merged(
-        found.base, found.base_sha256, folder, out, (quantisation, adapters.folder.parent / "bases")
-    )
+    return _merged(found, folder, out, (quantisation, adapters.folder.parent / "bases"))
 
 
-def _merged(reference: str, hash: str, adapter: Path, out: Path, how: tuple[str, Path]) -> str:
+def _merged(found: Provenance, adapter: Path, out: Path, how: tuple[str, Path]) -> str:
     from finetune import gguf_files, weights
 
     quantisation, cache = how
+    reference, hash = found.base, found.base_sha256
     base = bases.find(reference)
     if base.hash != hash:
         raise JobRefused(
@@ -67,7 +66,7 @@ def _merged(reference: str, hash: str, adapter: Path, out: Path, how: tuple[str,
         raise JobRefused(
             f"{reference} is no GGUF file", hint="merge with PEFT and use llama.cpp's convert_hf_to_gguf.py"
         )
-    loaded = weights.merged(base, adapter, cache=cache)
+    loaded = weights.merged(base, adapter, four_bit=found.recipe.get("weights") == "qlora", cache=cache)
     kept = gguf_files.write_model(weights.arrays_of(loaded), base.path, out, quantisation=quantisation)
     if kept.cosine < LEAST_COSINE:
         return (

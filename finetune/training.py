@@ -125,7 +125,7 @@ def train(
     stopped = watch.stopped and trainer.state.global_step < trainer.state.max_steps
     metrics = {
         "train_loss": float(done.training_loss), "steps": float(trainer.state.global_step), "best_step": float(trainer.state.best_global_step or trainer.state.global_step),
-        "seconds": time.monotonic() - begun, "trained_parameters": float(own), "parameters": float(total), "trained_tokens": float(watch.tokens),
+        "seconds": time.monotonic() - begun, "trained_parameters": float(own), "parameters": float(total), "trained_tokens": float(watch.tokens), "step_seconds": watch.pace.seconds,
         **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
     }  # fmt: skip
     return Trained(model=trainer.model, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
@@ -219,8 +219,16 @@ class _Pace:
         marks = self._marks[_WARM:]
         if len(marks) < 2:
             return None
+        return self.seconds * (steps - step)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds a step, without the first ones; 0 if there are too few to tell."""
+        marks = self._marks[_WARM - 1 :]
+        if len(marks) < 2:
+            return 0.0
         (first, then), (last, now) = marks[0], marks[-1]
-        return (now - then) / (last - first) * (steps - step)
+        return (now - then) / (last - first)
 
 
 def _watch(ways: Ways) -> Any:
@@ -232,7 +240,7 @@ def _watch(ways: Ways) -> Any:
         def __init__(self) -> None:
             self.stopped = False
             self.tokens = 0
-            self._pace = _Pace()
+            self.pace = _Pace()
             self._loss: float | None = None
             self._held: float | None = None
             self._left: float | None = None
@@ -252,7 +260,7 @@ def _watch(ways: Ways) -> Any:
             )  # fmt: skip
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self._left = self._pace.left(state.global_step, state.max_steps)
+            self._left = self.pace.left(state.global_step, state.max_steps)
             self._told(state)
             if ways.stop():
                 self.stopped = control.should_training_stop = control.should_save = True

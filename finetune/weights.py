@@ -179,9 +179,19 @@ def _arrays(file: Path) -> dict[str, Any]:
     return {name: value.to(torch.float32).numpy() for name, value in load_file(file).items()}
 
 
-def merged(base: Base, adapter: Path, *, cache: Path | None = None) -> Any:
-    """Return the base with an adapter merged into it, in float."""
-    found = with_adapter(model(base, cache=cache), adapter)
+def merged(base: Base, adapter: Path, *, four_bit: bool = False, cache: Path | None = None) -> Any:
+    """Return the base with an adapter merged into it, in float.
+
+    Args:
+        base: The base.
+        adapter: Folder of the adapter.
+        four_bit: Whether it learnt on 4-bit weights; it is then merged into those made float again, on which it was trained.
+        cache: Where GGUF bases are kept unpacked.
+    """
+    if four_bit and cache is not None:
+        unpack(base, cache)
+    loaded = model(base, four_bit=four_bit, cache=cache)
+    found = with_adapter(loaded.dequantize() if four_bit else loaded, adapter)
     return found.merge_and_unload()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from advisor.apply.examples import Bot, Built, build, labelled
@@ -73,6 +74,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             state=place.config.state,
             cap_usd=place.config.train.cap_usd,
             estimate=report.estimate,
+            open_cap_usd=place.config.train.open_cap_usd,
         ).wait(on_change=partial(_tell, place))
         served = Ordering(place.config.state).serve(job) if job.model is not None else ""
     except JobError as error:
@@ -157,7 +159,9 @@ def _refused(place: Workplace, recipe: Recipe, report: Report) -> str:
 
 def _lost(place: Workplace, job: Job, about: dict[str, object]) -> str:
     """Why what would be served is not what was trained; empty if it is, or if that cannot be told."""
-    base, _, id = str(job.model).partition("+")
+    model = str(job.model)
+    # `base+id`, or the file of a model that stands alone: `.../adapters/<id>/model.gguf`.
+    id = model.rpartition("+")[2] if "+" in model else Path(model.partition(":")[2]).parent.name
     adapters = Adapters(place.config.state / "adapters")
     try:
         probes = adapters.probes(id) if id else []
@@ -165,7 +169,7 @@ def _lost(place: Workplace, job: Job, about: dict[str, object]) -> str:
         return ""
     if not probes:
         return ""
-    seen = parity(place.load(str(job.model)), place.load(base), probes)
+    seen = parity(place.load(model), place.load(job.recipe.base), probes)
     about["parity"] = str(seen)
     return "" if seen.held else f"what is served is not what was trained: {seen}"
 

@@ -1,6 +1,6 @@
 """Decision: what paired outcomes allow, in one of four words and one sentence. Pure.
 
-Better is shown by the exact McNemar test on conversations, corrected over the issues by Holm (1979). No worse is shown by the
+Better is shown by the exact McNemar test on conversations, of each issue and of all together, corrected by Holm (1979). No worse is shown by the
 interval of the paired difference on what was good (non-inferiority); a margin that the cases are too few to exclude is a reason
 for a canary, not for a promotion.
 """
@@ -24,6 +24,8 @@ MARGIN = 0.02
 """Drop of what was good, 0-1, that is not worth refusing a remedy for."""
 
 _DRAWS = 2000
+_ALL = "all together"
+
 _LEAST_FLIPS = 6
 """Fewest conversations that must change, all for the better, to be more than chance at 5 % (2 * 0.5^6 = 0.03)."""
 
@@ -187,15 +189,17 @@ def _judged(
     harmed = _harmed(kept, margin)
     if harmed is not None:
         return "refuse", harmed
-    shown = holm({name: p.p for name, p in issues.items()}, alpha)
-    worse = [name for name in shown if issues[name].lost > issues[name].gained]
+    # All together are one more hypothesis: issues too small to show anything may show it as one.
+    tested = {**issues, _ALL: target} if len(issues) > 1 else dict(issues)
+    shown = holm({name: p.p for name, p in tested.items()}, alpha)
+    worse = sorted(name for name in shown if tested[name].lost > tested[name].gained)
     if worse:
-        seen = issues[worse[0]]
+        seen = tested[worse[0]]
         return (
             "refuse",
-            f"issue {worse[0]} gets worse: {seen.lost} of {seen.n} held-out cases are lost, {seen.gained} gained",
+            f"{worse[0] if worse[0] == _ALL else f'issue {worse[0]}'} get{'' if worse[0] == _ALL else 's'} worse: {seen.lost} of {seen.n} held-out cases are lost, {seen.gained} gained",
         )
-    mended = [name for name in shown if issues[name].gained > issues[name].lost]
+    mended = [name for name in shown if tested[name].gained > tested[name].lost]
     if not mended:
         return _not_mended(target)
     told = f"{target.gained} of {target.n} held-out failures are mended ({target.before.value:.0%} to {target.after.value:.0%} good), {target.lost} lost"

@@ -13,6 +13,7 @@ from typing import Any
 
 from router.models import bridge, gguf
 from router.models.llamacpp_engine import Call, Settings, shared
+from router.models.markers import defused
 from router.models.port import ChatModel, Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
 
 
@@ -109,7 +110,7 @@ def _body(
     stop: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "messages": [dict(m) for m in messages],
+        "messages": defused(messages),
         "max_tokens": max_tokens,
         "temperature": temperature,
         "stream": True,

@@ -332,7 +332,7 @@ def _error(body: bytes) -> ModelRefused | ModelUnavailable:
         if isinstance(told, Mapping)
         else (told, 500)
     )
-    if isinstance(code, int) and code < 500:
+    if isinstance(code, int) and (code < 500 or "not supported" in str(said)):
         return ModelRefused(f"llama.cpp refused the request: {said}")
     return ModelUnavailable(f"llama.cpp failed: {said}")
 

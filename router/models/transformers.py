@@ -23,6 +23,7 @@ import transformers
 
 from router.models import bridge, gguf
 from router.models.growing import Asked, Row
+from router.models.markers import defused
 from router.models.port import (
     Completion,
     Delta,
@@ -149,7 +150,8 @@ class _Engine:
         Raises:
             ModelRefused: The chat does not fit, or the model's chat template cannot say it.
         """
-        told = [{**m, "content": m.get("content") or ""} for m in messages]
+        safe = defused(messages, known=self._tokenizer.all_special_tokens)
+        told = [{**m, "content": m.get("content") or ""} for m in safe]
         how: dict[str, Any] = {"add_generation_prompt": True, "tokenize": False}
         try:
             text = self._tokenizer.apply_chat_template(

@@ -309,7 +309,7 @@ def test_all_open_jobs_are_held_to_one_cap(tmp_path, double, folder):
     first = jobs.write(RECIPE, folder, cap_usd=3, estimate=Estimate(high=3)).key
     second = jobs.write(RECIPE, folder, cap_usd=3, estimate=Estimate(high=3), again=True).key
     jobs.submit(first)
-    with pytest.raises(JobUnavailable, match=r"may come to \$6.00, more than the cap of \$5.00 over all"):
+    with pytest.raises(JobRefused, match=r"may come to \$6.00, more than the cap of \$5.00 over all"):
         jobs.submit(second)
     assert (jobs.get(second).state, len(double.jobs)) == ("written", 1)
     jobs.wait(first, every_s=0)

@@ -1,6 +1,7 @@
 """The gate's decision: what it accepts, what it refuses, and how often it is wrong."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -83,6 +84,18 @@ def test_several_issues_are_corrected_for():
     many = [p for n in range(5) for p in pairs("target", (0, 6, 0, 6), issue=f"i{n}")]
     assert decide([*many, *pairs("good", SAFE)]).verdict == "not enough evidence"
     assert decide([*pairs("target", (0, 6, 0, 6)), *pairs("good", SAFE)]).verdict == "promote"
+
+
+def test_issues_too_small_to_show_anything_may_show_it_together():
+    small = [p for n in range(4) for p in renamed(pairs("target", (0, 3, 0, 0), issue=f"i{n}"), n)]
+    found = decide([*small, *pairs("good", SAFE)])
+    assert found.verdict == "promote", found.reason
+    assert all(part.p > 0.05 for part in found.issues.values())
+    assert decide([*small[:5], *pairs("good", SAFE)]).verdict == "not enough evidence"
+
+
+def renamed(own, n):
+    return [replace(p, group=f"{n}-{p.group}") for p in own]
 
 
 def test_the_cheaper_one_wins_unless_the_dearer_is_shown_to_be_better():
