@@ -76,7 +76,9 @@ class OpenAI:
         try:
             self._client = self._connected(base_url, api_key, timeout_s)
         except openai.OpenAIError as error:
-            raise JobUnavailable(f"{self.provider} cannot be asked: {error}", hint=self._key_hint) from None
+            raise JobUnavailable(
+                f"{self.provider} cannot be asked: {error}", hint=self._key_hint, passes=False
+            ) from None
         self._once = self._client.with_options(max_retries=0)
 
     _key_hint = "set OPENAI_API_KEY"
@@ -310,11 +312,11 @@ class OpenAI:
     def _status(self, error: openai.APIStatusError, order: Order | None) -> JobError:
         said, code = _said(error), str(error.code or error.status_code)
         if error.status_code == 401:
-            return JobUnavailable(f"{self.provider} does not take the key: {said}", hint=self._key_hint, code=code)  # fmt: skip
+            return JobUnavailable(f"{self.provider} does not take the key: {said}", hint=self._key_hint, code=code, passes=False)  # fmt: skip
         if error.status_code == 403:
             return JobRefused(f"{_CLOSED}: {said}", hint=self._elsewhere(order), code="PROVIDER_FT_CLOSED")
         if error.code == "insufficient_quota":
-            return JobUnavailable(f"there is no credit left: {said}", hint="add credit, then submit again", code=code)  # fmt: skip
+            return JobUnavailable(f"there is no credit left: {said}", hint="add credit, then submit again", code=code, passes=False)  # fmt: skip
         if error.status_code in (408, 429):
             after = error.response.headers.get("retry-after", "")
             return JobUnavailable(f"{self.provider} asks to wait: {said}", hint="submit again later", code=code, retry_after_s=float(after) if after.replace(".", "", 1).isdigit() else None)  # fmt: skip

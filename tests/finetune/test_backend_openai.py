@@ -124,18 +124,20 @@ def test_an_answer_lost_while_listing_works_is_found_at_once(tmp_path, double, f
 
 
 def test_a_job_that_appears_late_is_not_sent_again(tmp_path, double, folder):
-    double.script("POST /fine_tuning/jobs", [slow(1.0)])
-    jobs = jobs_at(tmp_path, double, settle_s=30, timeout_s=0.3)
+    double.script("POST /fine_tuning/jobs", [slow(3.0)])
+    jobs = jobs_at(tmp_path, double, settle_s=60, timeout_s=0.6)
     key = jobs.write(RECIPE, folder).key
-    with pytest.raises((JobUncertain, JobUnavailable)):
-        jobs.submit(key)
+    while "posting" not in jobs.get(key).steps:
+        with pytest.raises((JobUncertain, JobUnavailable)):
+            jobs.submit(key)
     assert not double.jobs
     with pytest.raises(JobUncertain, match=r"s more to appear|cannot be found out"):
         jobs.submit(key)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while not double.jobs and time.monotonic() < end:
         time.sleep(0.05)
-    assert jobs.submit(key).provider_id == "ftjob-000001"
+    patient = jobs_at(tmp_path, double)
+    assert patient.submit(key).provider_id == "ftjob-000001"
     assert len(double.jobs) == 1
 
 
@@ -316,6 +318,14 @@ def test_faults_of_the_network_are_waited_out(order, double, folder, monkeypatch
     late = order.write(RECIPE, folder, TERMS, again=True).key
     with pytest.raises(JobUnavailable):
         order.send(late, patience_s=0)
+
+
+def test_what_a_person_must_mend_is_not_waited_for(order, double, folder):
+    double.script("POST /fine_tuning/jobs", [status(401)])
+    begun = time.monotonic()
+    with pytest.raises(JobUnavailable, match="does not take the key"):
+        order.send(order.write(RECIPE, folder, TERMS).key, patience_s=300)
+    assert time.monotonic() - begun < 60 and double.asked("POST /fine_tuning/jobs") == 0
 
 
 def test_all_open_jobs_are_held_to_one_cap(tmp_path, double, folder):
