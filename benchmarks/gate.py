@@ -4,7 +4,8 @@
 
 Held-out failures, good replies and items of the general suite are drawn in conversations of one to four turns that share
 their luck, without noise (temperature 0) and with it: each reply, asked again, is judged otherwise with 5 %. As in a real
-trial, a good reply that is bad before is left out, for it cannot be broken. Five kinds of remedy:
+trial, a good reply that is bad when asked again is left out, for it cannot be broken; with noise it is chosen by one answer and
+compared on another. Five kinds of remedy:
 nothing changes; only noise in three issues at once; the target is mended and one in ten good replies is broken; it is
 mended and the general abilities fall by ten points; it is mended and nothing else changes. "Let through" is a promotion or a
 canary. 95 % intervals (Wilson).
@@ -75,7 +76,7 @@ def _drawn(
                 usual = kind != "target"
                 before = usual is not (rng.random() < flip)
                 after = (not usual if changed else usual) is not (rng.random() < flip)
-                left_out = kind == "good" and not before
+                left_out = kind == "good" and (rng.random() < flip if flip else not before)
                 pairs.append(
                     Pair(
                         id=f"{kind}{done}", group=group, kind=kind, issue=f"i{done % issues}" if kind == "target" else "",

@@ -331,7 +331,7 @@ class Jobs:
         others = [j for j in self.all() if j.key != job.key and not j.is_over and j.state != "written"]
         most = sum(j.estimate.high for j in others) + job.estimate.high
         if most > self._open_cap_usd:
-            raise JobUnavailable(
+            raise JobRefused(
                 f"with {len(others)} open jobs it may come to ${most:.2f}, more than the cap of ${self._open_cap_usd:.2f} over all",
                 hint="wait for one to end, or raise the cap",
             )

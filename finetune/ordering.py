@@ -132,7 +132,7 @@ class Ordering:
                 return self.jobs.submit(key)
             except (JobUnavailable, JobUncertain) as error:
                 wait = max(pause, getattr(error, "retry_after_s", None) or 0.0)
-                if time.monotonic() + wait > end:
+                if time.monotonic() + wait > end or not getattr(error, "passes", True):
                     raise
                 if told is not None:
                     told(error)

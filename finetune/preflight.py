@@ -103,8 +103,9 @@ class Report:
             yield f"{self.base}: {len(self.tokens.each):,} examples, {self.row.method}, {sent}"
             about = "" if e.exact else " (an estimate)" if self.row.provider != "local" else ""
             yield f"price: ${e.low:.2f} to ${e.high:.2f}{about}: {e.basis}"
-            if self.row.served_until is not None:
-                yield f"the tuned model ends on {self.row.served_until}, {self.days_left} days from now"
+            if self.row.served_until is not None and self.days_left is not None:
+                left = f"ends on {self.row.served_until}, {self.days_left} days from now" if self.days_left > 0 else f"ended on {self.row.served_until}"  # fmt: skip
+                yield f"the tuned model {left}"
             yield f"served: {_served(self.row)}"
         yield from map(str, self.pay_back)
         yield from map(str, self.faults)
@@ -147,9 +148,8 @@ def check(
     tokens = count(lines["training"], row)
     price = estimate(row, tokens, settings.epochs(recipe, row), cap_usd=given.cap_usd)
     paid = pay_back(row, likely(row, tokens, settings.epochs(recipe, row)), given.use) if given.use else ()
-    faults += [
-        *settings.faults(recipe, row), *_long(examples.train, tokens, row), *_times(row, day, given, paid),
-        *_money(row, price, given),
+    faults = [
+        *_times(row, day, given, paid), *faults, *settings.faults(recipe, row), *_long(examples.train, tokens, row), *_money(row, price, given),
     ]  # fmt: skip
     report = Report(
         base=recipe.base, row=row, faults=_judged(faults, row, given), tokens=tokens, epochs=settings.epochs(recipe, row),

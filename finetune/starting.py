@@ -15,6 +15,8 @@ from finetune.ordering import Ordering
 from finetune.preflight import Terms
 from finetune.recipe import Recipe
 
+_PATIENCE_S = 60.0
+"""Longest time that a provider that cannot take a job now is asked again; after that the caller decides."""
 _DEATHS = 3
 """Times that a training on this machine is taken up again after its process died."""
 
@@ -74,7 +76,7 @@ class Running:
 
 
 def start(
-    examples: Iterable[Example] | Path, recipe: Recipe, *, state: Path = Path(".advisor"), cap_usd: float = 0.0, estimate: Estimate | None = None, again: bool = False
+    examples: Iterable[Example] | Path, recipe: Recipe, *, state: Path = Path(".advisor"), cap_usd: float = 0.0, estimate: Estimate | None = None, again: bool = False, open_cap_usd: float | None = None
 ) -> Running:  # fmt: skip
     """Write a job down and send it; the same examples with the same recipe are the same job, however often this is called.
 
@@ -85,6 +87,7 @@ def start(
         cap_usd: Most it may cost; training here costs nothing.
         estimate: What it is expected to cost, as `preflight.check` tells; without one, a job at a provider is checked here.
         again: Whether to train anew even if the same was trained before.
+        open_cap_usd: Most that all jobs that are sent and not over may cost together.
 
     Raises:
         JobError: It could not be sent; what to change is in the message.
@@ -95,12 +98,16 @@ def start(
         if isinstance(examples, Path)
         else datasets.save(datasets.split(examples), state / "datasets")
     )
-    order = Ordering(state)
+    order = Ordering(state, open_cap_usd=open_cap_usd)
     if estimate is None and not recipe.base.startswith("local:"):
         # What costs money is looked over first, whoever asks for it.
         job = order.write(recipe, folder, Terms(cap_usd=cap_usd), again=again)
     else:
         job = order.jobs.write(recipe, folder, cap_usd=cap_usd, estimate=estimate, again=again)
     if not job.is_over:
-        job = order.send(job.key) if job.backend != "local" else order.jobs.submit(job.key)
+        job = (
+            order.send(job.key, patience_s=_PATIENCE_S)
+            if job.backend != "local"
+            else order.jobs.submit(job.key)
+        )
     return Running(jobs=order.jobs, key=job.key)

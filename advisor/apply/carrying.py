@@ -81,7 +81,7 @@ class Carrier:
         self._plan = plan
         self._only = tuple(only)
         self._most_good = most_good
-        self._answers: dict[str, dict[str, Judged]] = {}
+        self._answers: dict[tuple[str, int], dict[str, Judged]] = {}
         self._general: dict[tuple[str, str], list[Pair]] = {}
 
     def run(self) -> Carried:
@@ -176,7 +176,10 @@ class Carrier:
         cases = [*failures.values(), *self._place.good(held_out=True, most=self._most_good)]
         base, changed = self._place.base, self._place.releases.get(release)
         before, after = self._asked(base, cases), self._asked(changed, cases)
-        found = pairs(cases, before, after, gaps=gaps)
+        chosen = None
+        if base.generation.temperature > 0:
+            chosen = self._asked(base, [c for c in cases if c.kind == "good"], again=1)
+        found = pairs(cases, before, after, gaps=gaps, chosen=chosen)
         if changed.model != base.model:
             found += tuning.kept(cases, before, after, gaps=gaps)
             # A head gives labels and was never meant to do anything else.
@@ -194,14 +197,15 @@ class Carrier:
             )
         return self._general[key]
 
-    def _asked(self, release: Release, cases: Sequence[Case]) -> Mapping[str, Judged]:
-        known = self._answers.setdefault(release.id, {})
+    def _asked(self, release: Release, cases: Sequence[Case], *, again: int = 0) -> Mapping[str, Judged]:
+        known = self._answers.setdefault((release.id, again), {})
         left = [c for c in cases if c.id not in known]
         if left:
             what = f"asking release {release.id}"
             known |= self._place.bench.asked(
                 left,
                 self._place.subject(release),
+                again=again,
                 tell=lambda done, total: self._place.tell(what, done, total),
             )
         return known

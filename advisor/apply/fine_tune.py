@@ -74,6 +74,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             state=place.config.state,
             cap_usd=place.config.train.cap_usd,
             estimate=report.estimate,
+            open_cap_usd=place.config.train.open_cap_usd,
         ).wait(on_change=partial(_tell, place))
         served = Ordering(place.config.state).serve(job) if job.model is not None else ""
     except JobError as error:

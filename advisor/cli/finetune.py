@@ -223,7 +223,13 @@ def _run(args: argparse.Namespace, config: settings.Config) -> int:
     if not report.ok:
         raise InputError(f"not sent:\n{report}")
     running = start(
-        folder, recipe, state=config.state, cap_usd=args.cap_usd, estimate=report.estimate, again=args.again
+        folder,
+        recipe,
+        state=config.state,
+        cap_usd=args.cap_usd,
+        estimate=report.estimate,
+        again=args.again,
+        open_cap_usd=config.train.open_cap_usd,
     )
     if args.detach:
         return _shown(running.job, args)

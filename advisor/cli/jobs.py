@@ -68,7 +68,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    order = Ordering(loaded(args).state)
+    config = loaded(args)
+    order = Ordering(config.state, open_cap_usd=config.train.open_cap_usd)
     if args.listen is not None:
         return _listen(order, args.listen)
     try:

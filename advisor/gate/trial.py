@@ -107,10 +107,10 @@ class Bench:
     referee: Referee | None = None
 
     def asked(
-        self, cases: Sequence[Case], subject: Subject, *, tell: Tell | None = None
+        self, cases: Sequence[Case], subject: Subject, *, again: int = 0, tell: Tell | None = None
     ) -> dict[str, Judged]:
-        """Return how each case fared, by id; a case that got no answer is left out."""
-        model = self.model(subject)
+        """Return how each case fared, by id; a case that got no answer is left out. `again` counts repetitions of a bot that has chance."""
+        model = self.model(subject).repeated(again) if again else self.model(subject)
         found: dict[str, Judged] = {}
         for number, case in enumerate(cases, 1):
             setup = subject.setup(case.exchange)
@@ -135,6 +135,7 @@ def pairs(
     after: Mapping[str, Judged],
     *,
     gaps: frozenset[Gap] | None = None,
+    chosen: Mapping[str, Judged] | None = None,
 ) -> list[Pair]:
     """Return cases before and after as pairs.
 
@@ -146,13 +147,16 @@ def pairs(
         before: How they fared before, by id.
         after: Likewise after.
         gaps: Judge failures by these gaps only, as when one of two remedies is tried alone; None for all.
+        chosen: How good cases fared when asked once more before, by id, for a bot that has chance: chosen by one answer and compared on
+            another, so that a lucky answer that does not come again is not counted as lost. None: `before` chooses.
     """
     found = []
+    chosen = before if chosen is None else chosen
     for case in cases:
         b, a = before.get(case.id), after.get(case.id)
         own = gaps if case.kind == "target" else None
         was, now = good_by(b, own), good_by(a, own)
-        if case.kind == "good" and was is not True:
+        if case.kind == "good" and good_by(chosen.get(case.id), own) is not True:
             was = now = None
         note = next(iter(a.notes.values()), "") if a is not None and now is False else ""
         found.append(

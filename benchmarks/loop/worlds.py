@@ -227,6 +227,8 @@ def _configured(folder: Path, contract: dict[str, Any], documents: list[str]) ->
         },
         "probe": {"bot": "live", "price": {"input": 0, "output": 0}, "cap_calls": 4000},
     }
+    # A hundred general tasks instead of all, for the time; fewer can only make the gate more careful.
+    settings["gate"] = {"general": 100}
     if not documents:
         settings.pop("index")
     (folder / "advisor.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

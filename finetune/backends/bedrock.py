@@ -87,10 +87,11 @@ class Bedrock:
         row = self._row(order)
         place = self._place(order, row)
         bedrock = self._client("bedrock", place.region)
-        if perhaps_sent:
-            found = self._found(bedrock, order, place)
-            if found is not None:
-                return found
+        found = self._found(bedrock, order, place)
+        if found is not None:
+            if not perhaps_sent:
+                self._usable(order, place)
+            return found
         self._permitted(order, place)
         files = self._files(order, row, place, note)
         note("region", place.region)
@@ -186,12 +187,12 @@ class Bedrock:
         extra = order.recipe.extra
         region = str(extra.get("region") or self._region or row.regions[0])
         if row.regions and region not in row.regions:
-            raise JobUnavailable(f"{row.model} is tuned in {', '.join(row.regions)}, not in {region}", hint="leave the region out")  # fmt: skip
+            raise JobUnavailable(f"{row.model} is tuned in {', '.join(row.regions)}, not in {region}", hint="leave the region out", passes=False)  # fmt: skip
         role = extra.get("role_arn") or self._role or os.environ.get(ROLE)
         bucket = extra.get("bucket") or self._bucket or os.environ.get(BUCKET)
         if not role or not bucket:
             missing = ROLE if not role else BUCKET
-            raise JobUnavailable("Bedrock needs a role that it takes on and a bucket", hint=f"set {missing}; `advise finetune plan` prints the policies")  # fmt: skip
+            raise JobUnavailable("Bedrock needs a role that it takes on and a bucket", hint=f"set {missing}; `advise finetune plan ... --out FOLDER` writes the policies", passes=False)  # fmt: skip
         return Place(region=region, account=str(role).split(":")[4] or _UNKNOWN_ACCOUNT, bucket=str(bucket), role_arn=str(role), kms_key=extra.get("kms_key"))  # fmt: skip
 
     def _permitted(self, order: Order, place: Place) -> None:
@@ -201,26 +202,26 @@ class Bedrock:
         except _ERRORS as error:
             raise _asked(self._told(error, order, place)) from None
         if account != place.account:
-            raise JobUnavailable(f"the role belongs to account {place.account}, and you are {account}", hint=f"set {ROLE}")  # fmt: skip
+            raise JobUnavailable(f"the role belongs to account {place.account}, and you are {account}", hint=f"set {ROLE}", passes=False)  # fmt: skip
         try:
             name = place.role_arn.rpartition("/")[2]
             document = self._client("iam", place.region).get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]  # fmt: skip
         except _ERRORS as error:
             if _code(error) == "NoSuchEntity":
-                raise JobUnavailable(f"there is no role {place.role_arn}", hint=self._policy(order, place)) from None  # fmt: skip
+                raise JobUnavailable(f"there is no role {place.role_arn}", hint=self._policy(order, place), passes=False) from None  # fmt: skip
             # Who may not look at the role may still pass it on.
             document = None
         if document is not None and not trusts_bedrock(document):
-            raise JobUnavailable(f"{place.role_arn} does not let Bedrock take it on", hint=self._policy(order, place))  # fmt: skip
+            raise JobUnavailable(f"{place.role_arn} does not let Bedrock take it on", hint=self._policy(order, place), passes=False)  # fmt: skip
         try:
             self._client("s3", place.region).head_bucket(Bucket=place.bucket)
         except _ERRORS as error:
-            raise JobUnavailable(f"the bucket {place.bucket} cannot be reached ({_code(error) or error})", hint=self._policy(order, place)) from None  # fmt: skip
+            raise JobUnavailable(f"the bucket {place.bucket} cannot be reached ({_code(error) or error})", hint=self._policy(order, place), passes=False) from None  # fmt: skip
 
     def _policy(self, order: Order | None, place: Place) -> str:
         """Write the policies beside the job and say where."""
         if order is None:
-            return "`advise finetune plan` prints the policies that allow it"
+            return "`advise finetune plan ... --out FOLDER` writes the policies that allow it"
         path = order.workdir / "policies.json"
         path.write_text(json.dumps(policies(place), indent=2) + "\n", encoding="utf-8")
         return f"the policies that allow it are in {path}"
@@ -253,6 +254,12 @@ class Bedrock:
             if _code(error) in ("ResourceNotFoundException", "ValidationException"):
                 return None
             raise JobUncertain(f"whether job {order.key} was made cannot be found out now: {error}", hint="submit again; it is looked for first") from None  # fmt: skip
+
+    def _usable(self, order: Order, place: Place) -> None:
+        """Refuse a job of our name that another state folder sent, if nothing will come of it; names are for ever there."""
+        status = self._job(order, place, order.key)["status"]
+        if status in ("Failed", "Stopping", "Stopped"):
+            raise JobRefused(f"the same was ordered before from another state folder, and ended as {status}", hint="order it again (--again) to get a new name")  # fmt: skip
 
     # Afterwards
 
@@ -302,12 +309,12 @@ class Bedrock:
         """The SDK's error in our words: refused, not possible now, or not known."""
         code, said = _code(error), str(error)
         if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError):  # fmt: skip
-            return JobUnavailable(said, hint="configure credentials of AWS")
+            return JobUnavailable(said, hint="configure credentials of AWS", passes=False)
         if not code:
             return JobUncertain(f"no answer from Bedrock ({said})", hint="submit again; it is looked for first")  # fmt: skip
         if code in _DENIED:
             hint = self._policy(order, place) if place is not None and place.bucket else "check the caller's policy"  # fmt: skip
-            return JobUnavailable(f"AWS denies it: {said}", hint=hint, code=code)
+            return JobUnavailable(f"AWS denies it: {said}", hint=hint, code=code, passes=False)
         if code in _LATER or code in ("429", "SlowDown"):
             return JobUnavailable(f"Bedrock asks to wait: {said}", hint="submit again later", code=code)
         status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -76,7 +76,9 @@ class OpenAI:
         try:
             self._client = self._connected(base_url, api_key, timeout_s)
         except openai.OpenAIError as error:
-            raise JobUnavailable(f"{self.provider} cannot be asked: {error}", hint=self._key_hint) from None
+            raise JobUnavailable(
+                f"{self.provider} cannot be asked: {error}", hint=self._key_hint, passes=False
+            ) from None
         self._once = self._client.with_options(max_retries=0)
 
     _key_hint = "set OPENAI_API_KEY"
@@ -89,11 +91,9 @@ class OpenAI:
     def submit(self, order: Order, *, steps: Mapping[str, Any], note: Note, perhaps_sent: bool) -> str:
         """Make sure that exactly one job exists; see `Backend`."""
         row = self._row(order)
-        if perhaps_sent:
-            found = self._found(order, steps)
-            if found is not None:
-                return found
-            self._settled(steps)
+        found = self._known(order, steps, perhaps_sent=perhaps_sent)
+        if found is not None:
+            return found
         files = self._files(order, row, steps, note)
         note("posting", time.time())
         body = openai_body(order.key, order.recipe, row, training_file=files["training"], validation_file=files.get("validation"))  # fmt: skip
@@ -231,6 +231,24 @@ class OpenAI:
             ) from None
         return None
 
+    def _known(self, order: Order, steps: Mapping[str, Any], *, perhaps_sent: bool) -> str | None:
+        """The job if it is there before we send it: because an attempt that died sent it, or another state folder did."""
+        if perhaps_sent:
+            found = self._found(order, steps)
+            if found is None:
+                self._settled(steps)
+            return found
+        try:
+            found = self._found(order, steps)
+            status = None if found is None else str(self._client.fine_tuning.jobs.retrieve(found).status)
+        except JobUncertain as error:
+            raise _asked(error) from None
+        except (openai.OpenAIError, ValueError) as error:
+            raise _asked(self._told(error, order)) from None
+        if status in ("failed", "cancelled"):
+            raise JobRefused(f"the same was ordered before from another state folder, and ended as {status}", hint="order it again (--again)")  # fmt: skip
+        return found
+
     def _settled(self, steps: Mapping[str, Any]) -> None:
         """Wait for nobody, but do not send again what may still appear."""
         if "posting" not in steps:
@@ -294,11 +312,11 @@ class OpenAI:
     def _status(self, error: openai.APIStatusError, order: Order | None) -> JobError:
         said, code = _said(error), str(error.code or error.status_code)
         if error.status_code == 401:
-            return JobUnavailable(f"{self.provider} does not take the key: {said}", hint=self._key_hint, code=code)  # fmt: skip
+            return JobUnavailable(f"{self.provider} does not take the key: {said}", hint=self._key_hint, code=code, passes=False)  # fmt: skip
         if error.status_code == 403:
             return JobRefused(f"{_CLOSED}: {said}", hint=self._elsewhere(order), code="PROVIDER_FT_CLOSED")
         if error.code == "insufficient_quota":
-            return JobUnavailable(f"there is no credit left: {said}", hint="add credit, then submit again", code=code)  # fmt: skip
+            return JobUnavailable(f"there is no credit left: {said}", hint="add credit, then submit again", code=code, passes=False)  # fmt: skip
         if error.status_code in (408, 429):
             after = error.response.headers.get("retry-after", "")
             return JobUnavailable(f"{self.provider} asks to wait: {said}", hint="submit again later", code=code, retry_after_s=float(after) if after.replace(".", "", 1).isdigit() else None)  # fmt: skip

@@ -46,13 +46,21 @@ class JobUnavailable(JobError):
 
     Attributes:
         retry_after_s: Seconds the provider asks to wait, None if it does not say.
+        passes: Whether waiting alone may help; False where a person must do something first, such as set a key.
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        code: str = "",
+        retry_after_s: float | None = None,
+        passes: bool = True,
     ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.retry_after_s = retry_after_s
+        self.passes = passes
 
 
 class JobUncertain(JobError):

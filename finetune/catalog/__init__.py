@@ -249,10 +249,10 @@ def _kin(row: Row, other: Row) -> Method:
     return "lora" if other.provider == "local" else row.method
 
 
-def _distance(row: Row, other: Row) -> tuple[bool, bool, bool, float]:
+def _distance(row: Row, other: Row) -> tuple[bool, bool, bool, bool, float]:
     gap = abs((row.train_usd or 0.0) - (other.train_usd or 0.0))
     slow = other.serving[0] == "throughput" or other.per_minute is not None
-    return other.provider == "local", slow, other.provider != row.provider, gap
+    return other.provider == "local", slow, other.provider != row.provider, other.train_usd is None, gap
 
 
 @cache

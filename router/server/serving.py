@@ -20,6 +20,8 @@ from router.server.settings import Settings
 
 _LARGEST_HEAD = 64 * 1024
 _BACKLOG = 2048
+_IDLE_S = 75
+"""Seconds that a connection may stay without a request: longer than clients keep theirs, or one is closed as the next request comes."""
 _SWITCH_S = 0.0005
 """Seconds that a thread which writes traces or searches may keep the interpreter while a request waits for it."""
 
@@ -70,7 +72,7 @@ class Serving:
         config = uvicorn.Config(
             app, http=type("Patient", (_Patient,), {"read_s": settings.read_s}), ws="none", lifespan="on", log_config=None,
             access_log=False, server_header=False, log_level="critical", timeout_graceful_shutdown=max(1, round(settings.grace_s)),
-            proxy_headers=False,
+            proxy_headers=False, timeout_keep_alive=_IDLE_S,
         )  # fmt: skip
         self._server = _Server(config)
         self._listener = listener

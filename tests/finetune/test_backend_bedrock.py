@@ -147,6 +147,20 @@ def test_without_role_or_bucket_it_says_which(jobs, double, folder, monkeypatch,
         jobs.submit(jobs.write(NOVA, folder).key)
 
 
+def test_what_another_state_folder_ordered_is_taken_over_or_named(tmp_path, jobs, double, folder):
+    first = jobs.submit(jobs.write(NOVA, folder).key)
+    other = Jobs(tmp_path / "other", backends=lambda name: Bedrock(timeout_s=5))
+    assert (
+        other.submit(other.write(NOVA, folder).key).provider_id == first.provider_id and len(double.jobs) == 1
+    )
+    jobs.control(first.key, "cancel")
+    third = Jobs(tmp_path / "third", backends=lambda name: Bedrock(timeout_s=5))
+    with pytest.raises(JobRefused, match="ordered before from another state folder"):
+        third.submit(third.write(NOVA, folder).key)
+    again = third.submit(third.write(NOVA, folder, again=True).key)
+    assert again.key.endswith("-2") and len(double.jobs) == 2
+
+
 def test_roles_of_other_accounts_and_wrong_regions_are_told(jobs, double, folder):
     with pytest.raises(JobUnavailable, match="belongs to account 999999999999"):
         jobs.submit(

@@ -124,18 +124,20 @@ def test_an_answer_lost_while_listing_works_is_found_at_once(tmp_path, double, f
 
 
 def test_a_job_that_appears_late_is_not_sent_again(tmp_path, double, folder):
-    double.script("POST /fine_tuning/jobs", [slow(1.0)])
-    jobs = jobs_at(tmp_path, double, settle_s=30, timeout_s=0.3)
+    double.script("POST /fine_tuning/jobs", [slow(3.0)])
+    jobs = jobs_at(tmp_path, double, settle_s=60, timeout_s=0.6)
     key = jobs.write(RECIPE, folder).key
-    with pytest.raises((JobUncertain, JobUnavailable)):
-        jobs.submit(key)
+    while "posting" not in jobs.get(key).steps:
+        with pytest.raises((JobUncertain, JobUnavailable)):
+            jobs.submit(key)
     assert not double.jobs
     with pytest.raises(JobUncertain, match=r"s more to appear|cannot be found out"):
         jobs.submit(key)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while not double.jobs and time.monotonic() < end:
         time.sleep(0.05)
-    assert jobs.submit(key).provider_id == "ftjob-000001"
+    patient = jobs_at(tmp_path, double)
+    assert patient.submit(key).provider_id == "ftjob-000001"
     assert len(double.jobs) == 1
 
 
@@ -173,6 +175,22 @@ def test_a_refusal_is_told_and_makes_no_job(tmp_path, double, folder, prepare, e
     if state == "written":
         double.quota = 3
         assert jobs.submit(key).provider_id in double.jobs
+
+
+def test_what_another_state_folder_ordered_is_taken_over_or_named(tmp_path, double, folder):
+    """A container that forgets its state folder must not pay twice."""
+    jobs = jobs_at(tmp_path / "first", double)
+    first = jobs.submit(jobs.write(RECIPE, folder).key)
+    other = jobs_at(tmp_path / "other", double)
+    assert (
+        other.submit(other.write(RECIPE, folder).key).provider_id == first.provider_id
+        and len(double.jobs) == 1
+    )
+    jobs.control(first.key, "cancel")
+    third = jobs_at(tmp_path / "third", double)
+    with pytest.raises(JobRefused, match="ordered before from another state folder"):
+        third.submit(third.write(RECIPE, folder).key)
+    assert third.submit(third.write(RECIPE, folder, again=True).key).provider_id != first.provider_id
 
 
 def test_retry_after_is_handed_on(tmp_path, double, folder):
@@ -302,6 +320,14 @@ def test_faults_of_the_network_are_waited_out(order, double, folder, monkeypatch
         order.send(late, patience_s=0)
 
 
+def test_what_a_person_must_mend_is_not_waited_for(order, double, folder):
+    double.script("POST /fine_tuning/jobs", [status(401)])
+    begun = time.monotonic()
+    with pytest.raises(JobUnavailable, match="does not take the key"):
+        order.send(order.write(RECIPE, folder, TERMS).key, patience_s=300)
+    assert time.monotonic() - begun < 60 and double.asked("POST /fine_tuning/jobs") == 0
+
+
 def test_all_open_jobs_are_held_to_one_cap(tmp_path, double, folder):
     jobs = Jobs(
         tmp_path / "state", backends=lambda name: OpenAI(base_url=double.url, api_key="any"), open_cap_usd=5
@@ -309,7 +335,7 @@ def test_all_open_jobs_are_held_to_one_cap(tmp_path, double, folder):
     first = jobs.write(RECIPE, folder, cap_usd=3, estimate=Estimate(high=3)).key
     second = jobs.write(RECIPE, folder, cap_usd=3, estimate=Estimate(high=3), again=True).key
     jobs.submit(first)
-    with pytest.raises(JobUnavailable, match=r"may come to \$6.00, more than the cap of \$5.00 over all"):
+    with pytest.raises(JobRefused, match=r"may come to \$6.00, more than the cap of \$5.00 over all"):
         jobs.submit(second)
     assert (jobs.get(second).state, len(double.jobs)) == ("written", 1)
     jobs.wait(first, every_s=0)

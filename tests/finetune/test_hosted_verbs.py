@@ -103,6 +103,24 @@ def test_a_run_makes_one_job_and_waits_for_it(capsys, place, double):
     assert next(iter(double.jobs.values()))["hyperparameters"]["n_epochs"] == 2
 
 
+def test_all_open_jobs_are_held_to_the_cap_of_the_settings(capsys, place, double):
+    (place / "advisor.yaml").write_text("train: {open_cap_usd: 0.005}\n", encoding="utf-8")
+    run = (
+        "finetune",
+        "run",
+        "examples.jsonl",
+        "--backend",
+        "openai",
+        "--base",
+        "gpt-4.1-mini",
+        "--cap-usd",
+        "5",
+        "--force",
+    )
+    code, _, err = advise(capsys, *run)
+    assert code == 2 and "more than the cap of $0.01 over all" in err and not double.jobs
+
+
 def test_a_file_of_rows_in_the_state_folder_counts(capsys, place, double):
     (place / ".advisor").mkdir()
     (place / ".advisor" / "catalog.yaml").write_text(
