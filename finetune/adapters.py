@@ -131,7 +131,10 @@ class Adapters:
         found = []
         for path in self.folder.glob("*/provenance.json"):
             if not path.parent.name.startswith("."):
-                found.append(Provenance(**json.loads(path.read_text(encoding="utf-8"))))
+                try:
+                    found.append(Provenance(**json.loads(path.read_text(encoding="utf-8"))))
+                except (TypeError, ValueError):
+                    continue  # put there by hand; it may be served, and nothing is known of it
         return sorted(found, key=lambda p: (p.made, p.id))
 
     def path(self, id: str) -> Path:

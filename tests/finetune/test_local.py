@@ -198,6 +198,8 @@ def test_an_adapter_is_kept_once_with_where_it_came_from_and_nothing_that_runs(t
     first = adapters.add(_made(tmp_path / "one"), ABOUT)
     assert adapters.add(_made(tmp_path / "two"), ABOUT).id == first.id
     other = adapters.add(_made(tmp_path / "three", "b"), {**ABOUT, "tenant": "acme"})
+    (tmp_path / "adapters/byhand").mkdir()
+    (tmp_path / "adapters/byhand/provenance.json").write_text('{"base_sha256": "b"}')
     assert [p.id for p in adapters.all()] == [first.id, other.id]
     assert adapters.reference(first) == f"local:smollm2+{first.id}"
     assert sorted(p.name for p in adapters.path(first.id).iterdir()) == [
