@@ -1,6 +1,6 @@
 """How often the gate lets through what it should not, and stops what it should not: simulated remedies, many seeds.
 
-    python benchmarks/gate.py [--seeds 1000]
+    python benchmarks/gate.py [--seeds 1000] [--only NAME]
 
 Held-out failures, good replies and items of the general suite are drawn in conversations of one to four turns that share
 their luck, without noise (temperature 0) and with it: each reply, asked again, is judged otherwise with 5 %. As in a real
@@ -40,12 +40,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=1000)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--only", default="", help="kinds of remedy whose name holds this")
+    args = parser.parse_args()
+    seeds = args.seeds
     print(
         "| remedy | failures, good, general | promoted | canary | let through | refused | not enough evidence |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name, (mends, breaks, harms, issues) in KINDS.items():
+        if args.only not in name:
+            continue
         for flip, sizes in product(FLIPS, SIZES):
             seen = Counter(
                 decide(

@@ -1,6 +1,6 @@
 """Decision: what paired outcomes allow, in one of four words and one sentence. Pure.
 
-Better is shown by the exact McNemar test on conversations, of each issue and of all together, corrected by Holm (1979). No worse is shown by the
+Better is shown by the exact McNemar test on conversations, of all issues together and of each, the latter corrected by Holm (1979). No worse is shown by the
 interval of the paired difference on what was good (non-inferiority); a margin that the cases are too few to exclude is a reason
 for a canary, not for a promotion.
 """
@@ -25,6 +25,8 @@ MARGIN = 0.02
 
 _DRAWS = 2000
 _ALL = "all together"
+_TOGETHER = 0.8
+"""Share of the level that is spent on all issues together; the rest is for single ones (Holm), which keeps the whole at the level."""
 
 _LEAST_FLIPS = 6
 """Fewest conversations that must change, all for the better, to be more than chance at 5 % (2 * 0.5^6 = 0.03)."""
@@ -189,10 +191,15 @@ def _judged(
     harmed = _harmed(kept, margin)
     if harmed is not None:
         return "refuse", harmed
-    # All together are one more hypothesis: issues too small to show anything may show it as one.
     tested = {**issues, _ALL: target} if len(issues) > 1 else dict(issues)
-    shown = holm({name: p.p for name, p in tested.items()}, alpha)
-    worse = sorted(name for name in shown if tested[name].lost > tested[name].gained)
+    # Issues too small to show anything may show it as one, so most of the level is spent on all of them together.
+    shown = holm(
+        {name: p.p for name, p in issues.items()}, alpha * (1 - _TOGETHER) if len(issues) > 1 else alpha
+    )
+    shown |= {_ALL} if len(issues) > 1 and target.p <= alpha * _TOGETHER else set()
+    # To be harmed is not a claim that must be earned: each issue is looked at with the whole level.
+    harm = holm({name: p.p for name, p in issues.items()}, alpha) | (shown & {_ALL})
+    worse = sorted(name for name in harm if tested[name].lost > tested[name].gained)
     if worse:
         seen = tested[worse[0]]
         return (

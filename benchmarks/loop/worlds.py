@@ -60,6 +60,7 @@ class World:
     Attributes:
         gaps: That were planted; empty for an unharmed bot.
         remedies: Kinds of remedy that are right, one a planted cause.
+        cheaper: Kinds that are as right where the bot, asked again, shows that they are enough.
         build: Writes the operator's files, and makes the bot live.
         logged: Questions that make the log.
         held_out: Questions for before and after.
@@ -69,6 +70,7 @@ class World:
     name: str
     gaps: frozenset[str]
     remedies: frozenset[str]
+    cheaper: frozenset[str] = frozenset()
     build: Callable[[Path], None]
     logged: Sequence[Asked]
     held_out: Sequence[Asked]
@@ -189,8 +191,10 @@ def tickets(*, seed: int) -> World:
     openings = ("", "Hello, ", "Hi there. ", "Good morning! ", "Please help. ", "Quick one: ")
 
     def build(folder: Path) -> None:
-        _configured(folder, {"labels": list(classes)}, [])
-        _goes_live(folder, Prompt.of((SHOP / "prompts/tickets.txt").read_text(encoding="utf-8").strip()))
+        _configured(folder, {"labels": list(classes)}, [], labelled=str(SHOP / "labelled_tickets.csv"))
+        prompt = Prompt.of((SHOP / "prompts/tickets.txt").read_text(encoding="utf-8").strip())
+        # Every reply is one of the labels from the start; only which one is wrong.
+        _goes_live(folder, prompt, contract=Contract(labels=tuple(classes), read_prompts=False))
 
     def questions(part: int) -> tuple[Asked, ...]:
         # A ticket is on one side only, in two openings, so that nothing that judges has been seen.
@@ -207,7 +211,7 @@ def tickets(*, seed: int) -> World:
         return tuple(found)
 
     return World(
-        name="tickets misrouted", gaps=frozenset({"classification"}), remedies=frozenset({"FineTune"}), build=build, logged=questions(0),
+        name="tickets misrouted", gaps=frozenset({"classification"}), remedies=frozenset({"FineTune"}), cheaper=frozenset({"ChangePrompt"}), build=build, logged=questions(0),
         held_out=questions(1), good=lambda asked, reply: reply.strip().strip(".").lower() == asked.right,
     )  # fmt: skip
 
@@ -215,9 +219,12 @@ def tickets(*, seed: int) -> World:
 # What all share
 
 
-def _configured(folder: Path, contract: dict[str, Any], documents: list[str]) -> None:
+def _configured(
+    folder: Path, contract: dict[str, Any], documents: list[str], *, labelled: str | None = None
+) -> None:
     settings = {
         "documents": documents,
+        "labelled": labelled,
         "contract": {**contract, "read_prompts": False},
         "index": {
             "embedder": "minilm",
@@ -234,13 +241,15 @@ def _configured(folder: Path, contract: dict[str, Any], documents: list[str]) ->
     (folder / "advisor.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
-def _goes_live(folder: Path, prompt: Prompt, *, index: str | None = None) -> None:
-    """Make the bot as it was before anybody declared how it should answer: held to nothing."""
+def _goes_live(
+    folder: Path, prompt: Prompt, *, index: str | None = None, contract: Contract | None = None
+) -> None:
+    """Make the bot as it was before anybody declared how it should answer: held to nothing, or to the labels only."""
     config = configured(folder)
     Prompts(config.state).add(prompt)
     release = Release(
-        model=MODEL, prompt=prompt.id, index=index, contract=Contract(read_prompts=False),
-        generation=Generation(max_tokens=60, strict=False, retries=0), retrieving=Retrieving(k=1, cite=False, grounded=False),
+        model=MODEL, prompt=prompt.id, index=index, contract=contract or Contract(read_prompts=False),
+        generation=Generation(max_tokens=60, strict=contract is not None, retries=0), retrieving=Retrieving(k=1, cite=False, grounded=False),
     )  # fmt: skip
     Live(config.state).promote(kept(config, release), why="as it was")
 

@@ -95,7 +95,7 @@ def _judged(reference: str) -> Peer:
         calls = "\n".join(f"{c.name}({c.arguments})" for c in e.reply.tool_calls)
         shown = f"Instructions of the bot:\n{e.system[:600]}\n\nPassages:\n{passages or 'none'}\n\nRequest:\n{e.question[:400]}\n\nReply:\n{e.reply.content[:600]}\n{calls}"
         answer = model.complete(
-            [{"role": "system", "content": _PROMPT}, {"role": "user", "content": shown}], schema=_SCHEMA, max_tokens=20
+            [{"role": "system", "content": _PROMPT}, {"role": "user", "content": shown}], schema=_SCHEMA, max_tokens=60
         )  # fmt: skip
         return (str(json.loads(answer.text)["cause"]),)
 

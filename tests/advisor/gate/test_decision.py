@@ -81,7 +81,9 @@ def test_cases_of_one_conversation_are_not_many():
 def test_several_issues_are_corrected_for():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}, 0.05) == {"a"}
     assert holm({"a": 0.01, "b": 0.02, "c": 0.03}, 0.05) == {"a", "b", "c"}
-    many = [p for n in range(5) for p in pairs("target", (0, 6, 0, 6), issue=f"i{n}")]
+    # One of five looks mended, the others change their minds either way: that is what chance does.
+    counts = [(0, 6, 0, 6), *[(0, 3, 3, 6)] * 4]
+    many = [p for n, c in enumerate(counts) for p in renamed(pairs("target", c, issue=f"i{n}"), n)]
     assert decide([*many, *pairs("good", SAFE)]).verdict == "not enough evidence"
     assert decide([*pairs("target", (0, 6, 0, 6)), *pairs("good", SAFE)]).verdict == "promote"
 
