@@ -31,6 +31,11 @@ _TOGETHER = 0.8
 _LEAST_FLIPS = 6
 """Fewest conversations that must change, all for the better, to be more than chance at 5 % (2 * 0.5^6 = 0.03)."""
 
+_CHANCE = 0.1
+"""Level, one-sided, at which a drop of general abilities is taken to be more than chance."""
+
+_GENERAL = "general abilities"
+
 _BREAKS = 2
 """Good cases that may break in one conversation or another without that being called a pattern."""
 
@@ -130,9 +135,7 @@ def decide(pairs: Iterable[Pair], *, margin: float = MARGIN, alpha: float = ALPH
     target, good, general = (
         part([p for p in found if p.kind == kind]) for kind in ("target", "good", "general")
     )
-    verdict, reason = _judged(
-        issues, target, {"good replies": good, "general abilities": general}, margin, alpha
-    )
+    verdict, reason = _judged(issues, target, {"good replies": good, _GENERAL: general}, margin, alpha)
     return Decision(verdict=verdict, reason=reason, issues=issues, target=target, good=good, general=general)
 
 
@@ -223,6 +226,8 @@ def _harmed(kept: Mapping[str, Part], margin: float) -> str | None:
     for name, p in kept.items():
         surely = p.high < 0
         likely = p.difference < -margin and p.lost - p.gained >= _BREAKS
+        # A task that a small model does by luck is lost by luck; a reply that was good and is asked for again is not.
+        likely = likely and (name != _GENERAL or p.p < 2 * _CHANCE)
         if p.n and (surely or likely):
             return f"{p.lost} of {p.n} {name} are broken and {p.gained} gained ({p.before.value:.0%} to {p.after.value:.0%}), more than {margin:.0%}"
     return None

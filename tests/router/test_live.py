@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import threading
 
 import pytest
@@ -119,6 +120,7 @@ def test_another_process_sees_it_at_once(tmp_path):
         f"from pathlib import Path; from router.live import Live; Live(Path({str(tmp_path)!r})).promote('b')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+    time.sleep(0.06)  # the file is looked at again after 50 ms
     assert there.choose().release == here.choose().release == "b"
 
 
