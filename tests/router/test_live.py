@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-import time
 import threading
+import time
 
 import pytest
 from hypothesis import given
