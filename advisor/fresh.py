@@ -37,16 +37,35 @@ class Fresh:
 
 
 def carry(tally: Tally, state: State, fresh: Fresh, *, days: float) -> None:
-    """Add what runs of the last `days` kept to a tally, so that a plan rests on more than the newest log."""
+    """Add what runs of the last `days` kept to a tally, so that a plan rests on more than the newest log.
+
+    Failures that a remedy was applied for are left out.
+    """
     since = time.time() - days * _DAY_S
+    over = _answered(state)
     carried = 0
     for exchange, diagnosis in state.exchanges():
-        if exchange.id not in fresh.now and (exchange.time is None or exchange.time >= since):
+        if exchange.id in over or exchange.id in fresh.now:
+            continue
+        if exchange.time is None or exchange.time >= since:
             tally.add(seen(exchange, diagnosis, tally.limits()))
             carried += 1
     # Of what was good only a sample is kept, but all of it was counted.
     counted = sum(r.exchanges for r in state.runs() if r.at >= since)
-    tally.exchanges += max(0, counted - carried)
+    tally.exchanges += max(0, counted - carried - len(over))
+
+
+def _answered(state: State) -> frozenset[str]:
+    """Return the failures that a remedy was applied for since the last run, by id: the bot that gave them is gone, and a plan that
+    counts them again would mend what is mended. What the remedy left bad shows in newer logs."""
+    last = max((r.at for r in state.runs()), default=0.0)
+    applied = {
+        issue
+        for outcome in state.outcomes()
+        if outcome.is_applied and outcome.time >= int(last)  # outcomes are noted to the second
+        for issue in outcome.body.get("issues", ())
+    }
+    return frozenset(id for issue in state.issues() if issue.id in applied for id in issue.exchange_ids)
 
 
 def of_now(issues: Iterable[Issue], fresh: Fresh) -> Iterator[Issue]:

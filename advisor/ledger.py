@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from advisor.issues import Issue
@@ -87,11 +86,7 @@ def known(sightings: Sequence[Sighting], runs: Sequence[Run], outcomes: Sequence
 
 def _applied(seen: Mapping[int, Issue], outcomes: Sequence[Outcome]) -> tuple[float, ...]:
     own = {i.id for i in seen.values()}
-    return tuple(
-        datetime.fromisoformat(f"{o.at}+00:00").timestamp()
-        for o in outcomes
-        if o.verdict.startswith("applied") and own & set(o.body.get("issues", ()))
-    )
+    return tuple(o.time for o in outcomes if o.is_applied and own & set(o.body.get("issues", ())))
 
 
 def _known(name: str, seen: Mapping[int, Issue], runs: Sequence[Run], applied: tuple[float, ...]) -> Known:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ class Outcome:
     verdict: str
     body: Mapping[str, Any]
     at: str = ""
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether the remedy is live, or was."""
+        return self.verdict.startswith("applied")
+
+    @property
+    def time(self) -> float:
+        """When it was written down, whole seconds since the epoch."""
+        return datetime.fromisoformat(f"{self.at}+00:00").timestamp()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ class Trained:
         model: The tuned model, in memory.
         tokenizer: Its tokeniser.
         stopped: Whether it was asked to stop before its end.
-        metrics: By name: losses, step at which it was best, seconds, tokens.
+        metrics: By name: losses, step at which it was best, seconds, tokens, most memory held.
     """
 
     model: Any
@@ -127,6 +127,7 @@ def train(
         "train_loss": float(done.training_loss), "steps": float(trainer.state.global_step), "best_step": float(trainer.state.best_global_step or trainer.state.global_step),
         "seconds": time.monotonic() - begun, "trained_parameters": float(own), "parameters": float(total), "trained_tokens": float(watch.tokens), "step_seconds": watch.pace.seconds,
         **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
+        **({"peak_memory_bytes": float(peak)} if (peak := weights.peak_memory()) is not None else {}),
     }  # fmt: skip
     return Trained(model=trainer.model, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
 

@@ -2,11 +2,12 @@
 
     python benchmarks/loop/run.py [--work FOLDER] [--only NAME] [--seed N] [--json FILE]
 
-Each bot is SmolLM2-135M on llama.cpp with an index of its own pages; each has one planted cause, the last has three, the
-first has none. The people are simulated: six in ten bad replies get a thumb down, four in ten also the right answer from
-the staff. Nothing but the log, the pages and the declared rules is known to the advisor. For each bot: was the cause
-found, which remedies the log alone suggests and which the probes confirm, what the gate decided, and how held-out
-questions were answered before and after. Needs the extras rag, local and train.
+Each bot is SmolLM2-135M on llama.cpp with an index of its own pages; each has one planted cause, the first has none, and
+the last has three and goes through the loop twice, the second time on the log of what the first round released. The
+people are simulated: six in ten bad replies get a thumb down, four in ten also the right answer from the staff. Nothing
+but the log, the pages and the declared rules is known to the advisor. For each bot: was the cause found, which remedies
+the log alone suggests and which the probes confirm, what the gate decided, and how held-out questions were answered
+before and after. Needs the extras rag, local and train.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rag.statistics import share
 from router.chatbot import Chatbot
 from router.live import Live
 
-HEAD = "| bot | log | failed, found | causes | log alone | after probes | right | decision | held-out failures good, before | after | good replies broken | minutes |"
+HEAD = "| bot | log | failed, found | causes | log alone | after probes | right | decision | held-out failures good: before, after each round | good replies broken | minutes |"
 
 
 @dataclass(kw_only=True)
@@ -49,7 +50,7 @@ class Told:
     right: bool = False
     actions: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
-    before: tuple[int, int] = (0, 0)
+    rounds: list[int] = field(default_factory=list)
     after: tuple[int, int] = (0, 0)
     broken: tuple[int, int] = (0, 0)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -86,32 +87,43 @@ def story(world: World, folder: Path) -> Told:
     told = Told(world=world.name, logged=len(world.logged))
     with _timed(told, "build"):
         world.build(folder)
-    with _timed(told, "log"):
-        failed = _logged(world, Random(world.name))
-    with _timed(told, "advise"):
-        _run(".advisor/traces")
-    _found(told, world, failed, folder)
-    told.inferred = _remedies()
-    with _timed(told, "before"):
-        before = _asked(world)
-    if told.inferred != ["Nothing"]:
-        with _timed(told, "probe"):
-            _run("probe")
-    told.confirmed = _remedies()
-    named = frozenset(told.confirmed) - {"Nothing", "NotEnoughEvidence"}
+    before = {}
+    for round in range(world.rounds):
+        with _timed(told, "log"):
+            failed = _logged(world, Random(f"{world.name} {round}" if round else world.name))
+        with _timed(told, "advise"):
+            _run("run")
+        if not round:
+            _found(told, world, failed, folder)
+            with _timed(told, "before"):
+                before = _asked(world)
+        _mended(told)
+        with _timed(told, "after"):
+            after = _asked(world)
+        was_bad, was_good = ([q for q, good in before.items() if good is wanted] for wanted in (False, True))
+        told.rounds.append(sum(after[q] for q in was_bad))
+        told.after = told.rounds[-1], len(was_bad)
+        told.broken = (sum(not after[q] for q in was_good), len(was_good))
+    named = frozenset(told.confirmed)
     told.right = named == world.remedies or bool(
         named and named <= world.cheaper | world.remedies and world.cheaper
     )
-    with _timed(told, "apply"):
-        _applied(told)
-    with _timed(told, "after"):
-        after = _asked(world)
-    was_bad = [q for q, good in before.items() if not good]
-    was_good = [q for q, good in before.items() if good]
-    told.before = (0, len(was_bad))
-    told.after = (sum(after[q] for q in was_bad), len(was_bad))
-    told.broken = (sum(not after[q] for q in was_good), len(was_good))
     return told
+
+
+def _mended(told: Told) -> None:
+    """Probe what the last run planned, and carry out what the probes say."""
+    inferred = _remedies()
+    told.inferred += [kind for kind in inferred if kind not in told.inferred]
+    if not inferred:
+        return
+    with _timed(told, "probe"):
+        _run("probe")
+    confirmed = _remedies()
+    told.confirmed += [kind for kind in confirmed if kind not in told.confirmed]
+    if confirmed:
+        with _timed(told, "apply"):
+            _applied(told)
 
 
 def _logged(world: World, rng: Random) -> set[str]:
@@ -155,12 +167,10 @@ def _found(told: Told, world: World, failed: set[str], folder: Path) -> None:
 
 def _remedies() -> list[str]:
     plan = json.loads(Path(".advisor/plan.json").read_text(encoding="utf-8"))
-    return [r["kind"] for r in plan["remedies"]]
+    return [r["kind"] for r in plan["remedies"] if r["kind"] not in ("Nothing", "NotEnoughEvidence")]
 
 
 def _applied(told: Told) -> None:
-    if told.confirmed == ["Nothing"]:
-        return
     for done in json.loads(_run("apply", "--yes", "--json")):
         told.actions.append(f"{done['action']}: {done['reason']}")
         told.made += [f"{t['kind']} {t['standing']}: {t['what']} ({t['why']})" for t in done["tried"]]
@@ -186,22 +196,23 @@ def _message(asked: Asked) -> list[dict[str, Any]]:
 def _timed(told: Told, step: str) -> Any:
     start = time.perf_counter()
     yield
-    told.seconds[step] = round(time.perf_counter() - start, 1)
-    print(f"{Path.cwd().name}: {step} {told.seconds[step]} s", flush=True)
+    spent = round(time.perf_counter() - start, 1)
+    told.seconds[step] = round(told.seconds.get(step, 0.0) + spent, 1)
+    print(f"{Path.cwd().name}: {step} {spent} s", flush=True)
 
 
 def table(found: Sequence[Told]) -> str:
     """Return what was seen as a Markdown table."""
     lines = [HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for t in found:
-        before, after, broken = (share(*x) for x in (t.before, t.after, t.broken))
+        mended = share(*t.after)
+        good = ", ".join(map(str, (0, *t.rounds)))
         lines.append(
-            f"| {t.world} | {t.logged} | {t.found} of {t.planted}, {t.alarms} false | {', '.join(t.gaps) or 'none'} | {', '.join(t.inferred)} | "
-            f"{', '.join(t.confirmed)} | {'yes' if t.right else 'no'} | {'; '.join(a.partition(':')[0] for a in t.actions) or 'none'} | "
-            f"{t.before[0]} of {t.before[1]} | {t.after[0]} of {t.after[1]} ({after.low:.2f}-{after.high:.2f}) | {t.broken[0]} of {t.broken[1]} | "
+            f"| {t.world} | {t.logged} | {t.found} of {t.planted}, {t.alarms} false | {', '.join(t.gaps) or 'none'} | {', '.join(t.inferred) or 'none'} | "
+            f"{', '.join(t.confirmed) or 'none'} | {'yes' if t.right else 'no'} | {'; '.join(a.partition(':')[0] for a in t.actions) or 'none'} | "
+            f"{good} of {t.after[1]} ({mended.low:.2f}-{mended.high:.2f}) | {t.broken[0]} of {t.broken[1]} | "
             f"{sum(t.seconds.values()) / 60:.1f} |"
         )
-        del before, broken
     all_after = sum(t.after[0] for t in found), sum(t.after[1] for t in found)
     all_broken = sum(t.broken[0] for t in found), sum(t.broken[1] for t in found)
     mended, broke = share(*all_after), share(*all_broken)

@@ -65,6 +65,7 @@ class World:
         logged: Questions that make the log.
         held_out: Questions for before and after.
         good: Whether a reply is right in every way.
+        rounds: Times that the loop is gone through, each time on a new log of what is live then.
     """
 
     name: str
@@ -75,6 +76,7 @@ class World:
     logged: Sequence[Asked]
     held_out: Sequence[Asked]
     good: Callable[[Asked, str], bool]
+    rounds: int = 1
 
 
 # The bot that answers from pages
@@ -97,7 +99,9 @@ class Plants:
     form: Callable[[Fact], str] = lambda fact: fact.answer
 
 
-def answers(name: str, gaps: set[str], remedies: set[str], plants: Plants, *, seed: int) -> World:
+def answers(
+    name: str, gaps: set[str], remedies: set[str], plants: Plants, *, seed: int, rounds: int = 1
+) -> World:
     """Return a world of the bot that answers from pages."""
     known = shop.facts(seed)
     hidden = {f.code for f in known if plants.missing and f.number % 3 == 0}
@@ -142,7 +146,7 @@ def answers(name: str, gaps: set[str], remedies: set[str], plants: Plants, *, se
 
     return World(
         name=name, gaps=frozenset(gaps), remedies=frozenset(remedies), build=build, logged=tuple(questions(shop.LOGGED)),
-        held_out=tuple(questions(shop.HELD_OUT)), good=good,
+        held_out=tuple(questions(shop.HELD_OUT)), good=good, rounds=rounds,
     )  # fmt: skip
 
 
@@ -232,6 +236,7 @@ def _configured(
             "sources": documents,
             "candidates": ["spare"] if documents else [],
         },
+        "run": {"logs": [".advisor/traces"]},
         "probe": {"bot": "live", "price": {"input": 0, "output": 0}, "cap_calls": 4000},
     }
     # A hundred general tasks instead of all, for the time; fewer can only make the gate more careful.
@@ -282,6 +287,6 @@ def worlds(seed: int) -> list[World]:
         tickets(seed=seed),
         answers(
             "all three: pages missing, closing line, amounts", know | say, {"UpdateIndex", "ChangePrompt", "FineTune"},
-            Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5,
+            Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5, rounds=2,
         ),
     ]  # fmt: skip

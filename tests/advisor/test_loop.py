@@ -100,6 +100,23 @@ def test_the_whole_loop(place, capsys):
     assert ask(rate=False) == 0
 
 
+def test_a_scheduled_run_does_not_plan_again_what_was_applied(place, capsys):
+    assert ask() == 0
+    scheduled = DECLARED + "run: {logs: [.advisor/traces]}\n"
+    (place / "advisor.yaml").write_text(scheduled, encoding="utf-8")
+    told(capsys, "run")
+    told(capsys, "probe")
+    (done,), _ = told(capsys, "apply", "--yes", "--json")
+    assert len(done["tried"]) == 2
+    Live(place / ".advisor").promote(done["release"])
+    assert ask() == 3 * len(PLACES)
+    told(capsys, "run")
+    plan = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    assert [r["kind"] for r in plan["remedies"]] == ["Nothing"]
+    # What was good before counts on, what was mended does not.
+    assert plan["failures"] == 0 and plan["exchanges"] == 3 * len(PLACES)
+
+
 def test_applying_twice_is_applying_once(place, capsys):
     ask()
     (place / "advisor.yaml").write_text(DECLARED, encoding="utf-8")

@@ -334,6 +334,14 @@ def test_the_rung_that_turned_it_is_the_remedy_and_no_other(gap, named, fields, 
         assert "9 of 10 failures turned" in found.remedies[0].gain.basis
 
 
+def test_a_classifier_is_tried_beside_a_prompt_that_turns_only_some_labels():
+    found = proved("classification", "exemplars", cause="misrouted")
+    labelled = dataclasses.replace(FACTS, labelled=40)
+    assert kinds(found, labelled) == [("ChangePrompt", False), ("FineTune", False)]
+    assert "turned 9 of 10 only" in plan(found, labelled).remedies[1].why
+    assert kinds(found) == [("ChangePrompt", False)]  # nothing to train it on
+
+
 def test_training_no_longer_waits_once_the_prompt_was_shown_not_to_hold():
     found = proved("style", None, cause="required_element", broken=(DECLARED,))
     (remedy,) = plan(found, FACTS).remedies
