@@ -124,9 +124,9 @@ class Bot:
     async def _prepared(self, request: Request) -> _Run:
         contract = with_request(self.release.contract, request.schema)
         how = self.release.retrieving
+        said = tuple(words_of(m) for m in request.messages)
         demands = Demands(
-            contract=contract, question=request.question, said=tuple(words_of(m) for m in request.messages), tools=request.tools,
-            cite=how.cite, grounded=how.grounded,
+            contract=contract, question=request.question, said=said, told=(self.prompt.system, *said), tools=request.tools, cite=how.cite, grounded=how.grounded,
         )  # fmt: skip
         run = _Run(request=request, demands=demands)
         query = self._query(request)
@@ -267,8 +267,8 @@ class Bot:
         began = time.perf_counter()
         demands = run.demands
         running = citing.Running(
-            demands.named or {}, question=demands.question, closing=demands.closing, weigh=demands.weigh
-        )
+            demands.named or {}, question=demands.question, closing=demands.closing, told=demands.told, weigh=demands.weigh
+        )  # fmt: skip
         shown, completion = "", None
         async with aclosing(
             self._model.astream(run.messages, **self._options(run, self._schema(demands)))

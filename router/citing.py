@@ -44,6 +44,7 @@ def check(
     question: str,
     wanted: bool = False,
     closing: Sequence[str] = (),
+    told: Sequence[str] = (),
     weigh: Weigh = plain,
 ) -> Cited:
     """Check the citations of a reply, and mend them.
@@ -58,9 +59,10 @@ def check(
         question: What was asked; its words need no support.
         wanted: Whether the reply must cite.
         closing: Sentences that are said for form, such as a required ending; nothing need support them.
+        told: What the model was told. Where no passage was retrieved, a source that is named in it may be named again; no other may.
         weigh: Weight of a term.
     """
-    checker = _Checker(named, question, tuple(closing), weigh)
+    checker = _Checker(named, question, tuple(closing), tuple(told), weigh)
     parts = [checker.sentence(s) for s in _sentences(text)]
     whole = "".join(part for part, _ in parts)
     citations = tuple(c for _, found in parts for c in found)
@@ -93,9 +95,9 @@ class Running:
     """Checks citations while a reply is still coming: text passes through, a marker waits until it is whole and is then checked."""
 
     def __init__(
-        self, named: Mapping[str, Hit], *, question: str, closing: Sequence[str] = (), weigh: Weigh = plain
-    ) -> None:
-        self._checker = _Checker(named, question, tuple(closing), weigh)
+        self, named: Mapping[str, Hit], *, question: str, closing: Sequence[str] = (), told: Sequence[str] = (), weigh: Weigh = plain
+    ) -> None:  # fmt: skip
+        self._checker = _Checker(named, question, tuple(closing), tuple(told), weigh)
         self._waiting = ""
         self._sentence = ""
         self.citations: list[Citation] = []
@@ -144,11 +146,12 @@ class Running:
 
 class _Checker:
     def __init__(
-        self, named: Mapping[str, Hit], question: str, closing: tuple[str, ...], weigh: Weigh
-    ) -> None:
+        self, named: Mapping[str, Hit], question: str, closing: tuple[str, ...], told: tuple[str, ...], weigh: Weigh
+    ) -> None:  # fmt: skip
         self._named = {label.casefold(): (label, hit) for label, hit in named.items()}
         self._question = question
         self._closing = closing
+        self._told = "" if named else "\n".join(told).casefold()
         self._weigh = weigh
         self.done: list[Intervention] = []
 
@@ -161,6 +164,8 @@ class _Checker:
             label = match[1].strip()
             if label.casefold() not in self._named and not _CODE.match(label):
                 return match[0]  # a bracket that is no citation
+            if self._told and re.search(rf"(?<!\w){re.escape(label.casefold())}(?!\w)", self._told):
+                return match[0]
             citation = self._cited(label, bare)
             if citation is None:
                 self._tell("citation_dropped", label, "and no retrieved passage supports the sentence")

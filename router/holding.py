@@ -30,6 +30,7 @@ class Demands:
         contract: The release's, with what the request itself demands.
         question: The request.
         said: What was said before and needs no support: the conversation.
+        told: What the model was told, its own prompt too; a source that is named there may be named again.
         tools: Offered tools.
         named: Retrieved passages by label; None if nothing was looked for.
         cite: Whether citations are checked.
@@ -40,6 +41,7 @@ class Demands:
     contract: Contract
     question: str = ""
     said: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     named: Mapping[str, Hit] | None = None
     cite: bool = True
@@ -135,7 +137,7 @@ def hold(draft: Draft, demands: Demands) -> Draft:
             breaches=call_breaches(calls, demands.tools),
         )
     draft = _mend_text(draft, demands)
-    if demands.cite and demands.named is not None:
+    if demands.cite and (demands.named is not None or _names_sources(draft.text, demands)):
         draft = _cite(draft, demands)
     broken = breaches(
         draft.text, demands.contract, question=demands.question, finish_reason=draft.finish_reason
@@ -172,6 +174,11 @@ def _mend_text(draft: Draft, demands: Demands) -> Draft:
     return replace(draft, text=text, interventions=(*draft.interventions, *map(_mended, mended)))
 
 
+def _names_sources(text: str, demands: Demands) -> bool:
+    """Whether codes in brackets are sources where none was retrieved: not those that tools gave, such as an order's number, nor lists in JSON."""
+    return not demands.tools and not text.lstrip().startswith(("{", "["))
+
+
 def _cite(draft: Draft, demands: Demands) -> Draft:
     cited = check(
         draft.text,
@@ -179,6 +186,7 @@ def _cite(draft: Draft, demands: Demands) -> Draft:
         question=demands.question,
         wanted=demands.wants_citation,
         closing=demands.closing,
+        told=demands.told,
         weigh=demands.weigh,
     )
     return replace(

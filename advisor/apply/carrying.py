@@ -28,6 +28,9 @@ MAKERS: dict[str, str] = {
 }
 """Kind of remedy to `module:function` of what makes it: `(Workplace, Remedy) -> Made`."""
 
+_UNREAD = 20
+"""Conversations in which a tuned model is asked without pages too."""
+
 Standing = Literal["accepted", "cheaper is as good", "refused", "not enough evidence", "not made"]
 
 
@@ -183,7 +186,8 @@ class Carrier:
         if changed.model != base.model:
             found += tuning.kept(cases, before, after, gaps=gaps)
             # A head gives labels and was never meant to do anything else.
-            found += [] if changed.model.startswith("head:") else self._abilities(base, changed)
+            if not changed.model.startswith("head:"):
+                found += self._abilities(base, changed) + self._unread(base, changed, cases)
         return found
 
     def _abilities(self, base: Release, changed: Release) -> list[Pair]:
@@ -196,6 +200,21 @@ class Carrier:
                 own, other, most=most, tell=lambda done, total: self._place.tell(what, done, total)
             )
         return self._general[key]
+
+    def _unread(self, base: Release, changed: Release, cases: Sequence[Case]) -> list[Pair]:
+        """What another model says where retrieval gives it nothing."""
+        if base.index is None:
+            return []
+        some = list({c.group: c for c in cases if not c.exchange.tools}.values())[:_UNREAD]
+        before, after = (
+            self._place.bench.said(
+                some,
+                self._place.subject(replace(release, index=None)),
+                tell=lambda done, total: self._place.tell("asking without pages", done, total),
+            )
+            for release in (base, changed)
+        )
+        return tuning.unread(some, before, after)
 
     def _asked(self, release: Release, cases: Sequence[Case], *, again: int = 0) -> Mapping[str, Judged]:
         known = self._answers.setdefault((release.id, again), {})

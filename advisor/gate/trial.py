@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.apply.cases import group_of
@@ -16,6 +16,7 @@ from advisor.probing.asking import Remembered, ask
 from advisor.probing.judging import Judged, Referee, judge
 from advisor.probing.ladder import answer_of
 from advisor.probing.subject import Subject, request_of
+from router.replies import Reply
 
 Tell = Callable[[int, int], None]
 
@@ -110,23 +111,27 @@ class Bench:
         self, cases: Sequence[Case], subject: Subject, *, again: int = 0, tell: Tell | None = None
     ) -> dict[str, Judged]:
         """Return how each case fared, by id; a case that got no answer is left out. `again` counts repetitions of a bot that has chance."""
-        model = self.model(subject).repeated(again) if again else self.model(subject)
         found: dict[str, Judged] = {}
+        for case, reply in self._replies(cases, subject, again=again, tell=tell):
+            found[case.id] = judge(
+                case.exchange, answer_of(reply), self.context, sources=case.sources, reference=case.reference, referee=self.referee
+            )  # fmt: skip
+        return found
+
+    def said(self, cases: Sequence[Case], subject: Subject, *, tell: Tell | None = None) -> dict[str, str]:
+        """Return the replies themselves, by id; a case that got no answer is left out."""
+        return {case.id: reply.text for case, reply in self._replies(cases, subject, tell=tell)}
+
+    def _replies(
+        self, cases: Sequence[Case], subject: Subject, *, again: int = 0, tell: Tell | None
+    ) -> Iterator[tuple[Case, Reply]]:
+        model = self.model(subject).repeated(again) if again else self.model(subject)
         for number, case in enumerate(cases, 1):
-            setup = subject.setup(case.exchange)
-            reply = ask(setup, model, request_of(case.exchange))
+            reply = ask(subject.setup(case.exchange), model, request_of(case.exchange))
             if reply is not None:
-                found[case.id] = judge(
-                    case.exchange,
-                    answer_of(reply),
-                    self.context,
-                    sources=case.sources,
-                    reference=case.reference,
-                    referee=self.referee,
-                )
+                yield case, reply
             if tell is not None:
                 tell(number, len(cases))
-        return found
 
 
 def pairs(

@@ -13,6 +13,7 @@ from advisor.gate.decision import Pair
 from advisor.gate.general import Answering
 from advisor.gate.trial import Case
 from advisor.probing.judging import Judged
+from router.citing import unsupported
 from router.models.port import ModelError
 
 _ALIKE = 0.75
@@ -113,6 +114,39 @@ def kept(
                 )
             )
     return found
+
+
+def unread(cases: Sequence[Case], before: Mapping[str, str], after: Mapping[str, str]) -> list[Pair]:
+    """Return what a bot with retrieval says where it is given no pages, before and after, for the cases where it invented nothing before.
+
+    A model that learnt what an answer looks like, and not that it comes from a page, gives one without a page too: figures, codes
+    and sources that stand in nothing it was told.
+
+    Args:
+        cases: What was asked.
+        before: Replies of the base without pages, by id of the case.
+        after: Likewise of the tuned model.
+    """
+    found = []
+    for case in cases:
+        if case.id not in before or case.id not in after:
+            continue
+        then, now = (_invented(case, told[case.id]) for told in (before, after))
+        if not then:
+            note = f"Without pages it states {now[0]}, which stands in nothing it was told." if now else ""
+            found.append(
+                Pair(
+                    id=f"{case.id} (without pages)", group=case.group, kind="good", before=True, after=not now, note=note,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _invented(case: Case, reply: str) -> tuple[str, ...]:
+    # Brackets are taken off, so that a source that is named counts as a code.
+    return unsupported(
+        reply.replace("[", " ").replace("]", " "), [], given=[m.content for m in case.exchange.conversation]
+    )
 
 
 def abilities(

@@ -93,6 +93,26 @@ def test_a_greeting_needs_no_passages(snapshot):
     assert reply.breaches == ()
 
 
+def test_a_bot_without_retrieval_cannot_cite():
+    made, _ = bot(2 * ["We send it in 4 days [SHIP-09]."])
+    reply = ask(made)
+    assert (reply.text, reply.citations, kinds(reply)) == ("We send it in 4 days.", (), ["citation_dropped"])
+    assert streamed(made)[1].text == "We send it in 4 days."
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ("That is on [FAQ-07].", {"text": "Which page says so, FAQ-07 or FAQ-08?"}),
+        ("Order [SH-12345] is on its way.", {"tools": TOOLS}),
+        ('{"sizes": [40]}', {}),
+    ],
+)
+def test_what_it_was_told_what_tools_gave_and_lists_are_no_citations(said, more):
+    made, _ = bot([said])
+    assert ask(made, **more).text == said
+
+
 def test_one_customer_never_gets_anothers_page(snapshot):
     for tenant, seen in ((None, False), ("zeta", False), ("acme", True)):
         made, _ = bot(["Fine."], snapshot)

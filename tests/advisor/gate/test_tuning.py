@@ -6,7 +6,7 @@ from advisor.exchange import Exchange, Message, Source
 from advisor.gate import general
 from advisor.gate.decision import decide
 from advisor.gate.trial import Case, pairs
-from advisor.gate.tuning import abilities, kept, parity
+from advisor.gate.tuning import abilities, kept, parity, unread
 from advisor.probing.judging import Judged
 from router.models.port import ModelUnavailable
 from router.models.scripted import Scripted
@@ -48,6 +48,24 @@ def test_what_was_bad_before_cannot_be_lost():
     }
     after = {"e0": judged(style=True, knowledge=False), "e1": judged(style=True, knowledge=False)}
     assert kept(cases, before, after, gaps=frozenset({"style"})) == []
+
+
+def test_a_model_that_cites_without_pages_is_refused():
+    cases = [case(n) for n in range(40)]
+    declines, invents = "I do not know that.", "A parcel costs 5 euros [SHIP-04]."
+    before = {c.id: declines for c in cases[:20]} | {c.id: invents for c in cases[20:]}
+    found = unread(cases, before, {c.id: invents for c in cases})
+    assert len(found) == 20  # what the base invented too is no loss
+    assert "stands in nothing it was told" in found[0].note
+    mended = pairs(
+        cases,
+        {c.id: judged(style=False) for c in cases},
+        {c.id: judged(style=True) for c in cases},
+        gaps=frozenset({"style"}),
+    )
+    assert decide([*mended, *found]).verdict == "refuse"
+    assert decide([*mended, *unread(cases, before, before)]).verdict != "refuse"
+    assert unread(cases, before, {}) == []
 
 
 def test_the_suite_has_a_few_hundred_tasks_of_every_kind():
