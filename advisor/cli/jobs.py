@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("key", nargs="?", help="one job, or the beginning of its key; all unless given")
     parser.add_argument(
-        "--wait", action="store_true", help="wait until it is over (all that are open, without a key)"
+        "--wait", action="store_true", help="wait for its end or a pause (all that are open, without a key)"
     )
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="longest wait (default: no end)")
     parser.add_argument(
