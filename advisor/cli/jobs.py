@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from advisor.cli.declaring import common, loaded
 from advisor.cli.progress import Line
-from advisor.cli.release import common, loaded
 from advisor.logs.files import InputError
 from finetune.backends.port import Action, JobError, JobUnavailable
 from finetune.catalog import CatalogFailed
