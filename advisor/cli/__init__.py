@@ -36,7 +36,7 @@ Tells chatbot failures that need knowledge from those that need training, and pl
 
 LOGS are files, folders, globs, or - for stdin; .gz and .zst are opened. The format is told from the content.
 
-exit codes: 0 done, 1 a --fail-on condition holds, 2 wrong input, 130 interrupted
+exit codes: 0 done, 1 a --fail-on condition holds or what was asked for did not come to be, 2 wrong input, 130 interrupted
 """
 
 

@@ -358,15 +358,14 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(args: argparse.Namespace, config: settings.Config) -> int:
-    from finetune.exporting import export
+    from finetune.exporting import ChangeLost, export
 
-    told = export(
-        Adapters(config.state / "adapters"),
-        args.id,
-        args.out,
-        merged=args.merged,
-        quantisation=args.quantisation,
-    )
+    adapters = Adapters(config.state / "adapters")
+    try:
+        told = export(adapters, args.id, args.out, merged=args.merged, quantisation=args.quantisation)
+    except ChangeLost as error:
+        print(f"advise: {error}", file=sys.stderr)
+        return 1
     print(json.dumps({"file": str(args.out), "note": told}) if args.json else f"{args.out}\n{told}".strip())
     return 0
 
