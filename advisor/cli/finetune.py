@@ -13,6 +13,7 @@ from typing import Any
 
 from advisor import config as settings
 from advisor.cli.declaring import Actions, actions, common, loaded, nothing
+from advisor.cli.jobs import polled
 from advisor.cli.progress import Line
 from advisor.logs.files import InputError
 from finetune import bases, datasets, planner
@@ -276,7 +277,9 @@ def _job_data(job: Job) -> dict[str, Any]:
 
 
 def _list(args: argparse.Namespace, config: settings.Config) -> int:
-    jobs, adapters = _polled(Jobs(config.state)), Adapters(config.state / "adapters").all()
+    known = Jobs(config.state)
+    jobs = [polled(known, job.key) for job in known.all()]
+    adapters = Adapters(config.state / "adapters").all()
     if args.json:
         data = {"jobs": [_job_data(j) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
         print(json.dumps(data, ensure_ascii=False, indent=2))
@@ -293,18 +296,6 @@ def _list(args: argparse.Namespace, config: settings.Config) -> int:
     if not jobs and not adapters:
         print("nothing was trained yet; `advise finetune run FILE` trains")
     return 0
-
-
-def _polled(jobs: Jobs) -> list[Job]:
-    """A job that cannot be asked after now is shown as it was known last."""
-    found = []
-    for job in jobs.all():
-        try:
-            found.append(jobs.poll(job.key))
-        except JobError as error:
-            print(f"{job.key}: {error}", file=sys.stderr)
-            found.append(job)
-    return found
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:
