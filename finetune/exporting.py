@@ -7,11 +7,15 @@ from pathlib import Path
 
 from finetune import bases
 from finetune.adapters import ADAPTER, MODEL, Adapters, Provenance
-from finetune.backends.port import JobRefused
+from finetune.backends.port import JobError, JobRefused
 
 LEAST_COSINE = 0.15
 """Below this, what is stored after a merge has little to do with what was learnt. On SmolLM2-135M with a small adapter, Q8_0 (0.20 in the
 worst matrix) gave the adapter's very replies and Q4_1 (0.06) the base's."""
+
+
+class ChangeLost(JobError):
+    """What was learnt is not in the weights as they would be stored; no file was written."""
 
 
 def export(
@@ -29,6 +33,7 @@ def export(
     Raises:
         AdapterMissing: There is no such adapter.
         JobRefused: Its files were changed, its base is another than it was trained on, or no GGUF can be made.
+        ChangeLost: The quantisation is too coarse for what was learnt; what lay at `out` is as it was.
     """
     found = adapters.get(id)
     faults = adapters.faults(found.id)
@@ -67,10 +72,15 @@ def _merged(found: Provenance, adapter: Path, out: Path, how: tuple[str, Path]) 
             f"{reference} is no GGUF file", hint="merge with PEFT and use llama.cpp's convert_hf_to_gguf.py"
         )
     loaded = weights.merged(base, adapter, four_bit=found.recipe.get("weights") == "qlora", cache=cache)
-    kept = gguf_files.write_model(weights.arrays_of(loaded), base.path, out, quantisation=quantisation)
-    if kept.cosine < LEAST_COSINE:
-        return (
-            f"what was learnt is lost in {quantisation}: the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one meant; "
-            "use a finer quantisation, or serve the adapter on its base"
-        )
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        kept = gguf_files.write_model(weights.arrays_of(loaded), base.path, draft, quantisation=quantisation)
+        if kept.cosine < LEAST_COSINE:
+            raise ChangeLost(
+                f"not written: what was learnt is lost in {quantisation} (the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one meant)",
+                hint="store it as F16, or serve the adapter on its base",
+            )
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
     return f"the change stored is the one meant, within {quantisation} (least cosine {kept.cosine:.2f}, {kept.worst or 'all'})"

@@ -17,7 +17,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from finetune import recipe as recipes
 from finetune.backends import load
 from finetune.backends.port import (
+    DIED,
     FINAL,
     Action,
     Backend,
@@ -40,6 +41,8 @@ from finetune.recipe import Recipe
 from rag.locks import Locked, exclusive, make
 
 _PATIENCE_S = 30.0
+_REVIVALS = 3
+"""Times that one wait takes up a training again whose process died."""
 _MIGRATIONS = (
     """
     CREATE TABLE jobs (
@@ -232,6 +235,42 @@ class Jobs:
         self._keep(key, standing)
         return self.get(key)
 
+    def looks(
+        self, key: str, *, every_s: float = 5.0, timeout_s: float | None = None
+    ) -> Iterator[tuple[Job, float]]:
+        """Look after a job until it is over or paused, or the time is: how it stands, and the seconds until the next look.
+
+        Faults of the network are waited out, and a training whose process died is taken up again, three times.
+
+        Args:
+            key: The job.
+            every_s: Seconds between two looks; more where the provider asks for more.
+            timeout_s: Longest time, in seconds; None for no end.
+
+        Raises:
+            JobRefused: There is no such job, or it may not be asked after.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        revivals = _REVIVALS
+        while True:
+            pause, known = every_s, True
+            try:
+                job = self.poll(key)
+            except JobUnavailable as error:
+                job, pause, known = self.get(key), max(every_s, error.retry_after_s or 0.0), False
+            paused = known and job.state == "paused"
+            dead = paused and job.raw == DIED and revivals > 0
+            late = end is not None and time.monotonic() + pause > end
+            if job.is_over or late or (paused and not dead):
+                yield job, 0.0
+                return
+            yield job, 0.0 if dead else pause
+            if dead:
+                revivals -= 1
+                # What cannot be taken up has ended meanwhile, or was taken up by somebody else: the next look tells.
+                with suppress(JobError):
+                    self.control(key, "resume")
+
     def wait(
         self,
         key: str,
@@ -240,7 +279,7 @@ class Jobs:
         every_s: float = 5.0,
         on_change: Callable[[Job], None] | None = None,
     ) -> Job:
-        """Poll until a job is over, or the time is; faults of the network are waited out.
+        """Wait until a job is over or paused, or the time is; see `looks`.
 
         Args:
             key: The job.
@@ -248,18 +287,11 @@ class Jobs:
             every_s: Seconds between two looks.
             on_change: Called with the job after every look.
         """
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            pause = every_s
-            try:
-                job = self.poll(key)
-            except JobUnavailable as error:
-                job, pause = self.get(key), max(every_s, error.retry_after_s or 0.0)
+        for job, pause in self.looks(key, every_s=every_s, timeout_s=timeout_s):
             if on_change is not None:
                 on_change(job)
-            if job.is_over or (end is not None and time.monotonic() + pause > end):
-                return job
             time.sleep(pause)
+        return job
 
     def control(self, key: str, action: Action) -> Job:
         """Cancel, pause or resume a job. A job that was not sent is cancelled without asking anybody.

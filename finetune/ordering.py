@@ -221,14 +221,9 @@ class AsyncOrdering:
         return await asyncio.to_thread(self._order.jobs.control, key, action)
 
     async def wait(self, key: str, *, timeout_s: float | None = None, every_s: float = 5.0) -> Job:
-        """Poll until a job is over, or the time is; see `Jobs.wait`. Giving up waiting leaves the job as it is."""
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            pause = every_s
-            try:
-                job = await self.poll(key)
-            except JobUnavailable as error:
-                job, pause = self._order.jobs.get(key), max(every_s, error.retry_after_s or 0.0)
-            if job.is_over or (end is not None and time.monotonic() + pause > end):
-                return job
+        """Wait until a job is over or paused, or the time is; see `Jobs.wait`. Giving up waiting leaves the job as it is."""
+        looks = self._order.jobs.looks(key, every_s=every_s, timeout_s=timeout_s)
+        while (look := await asyncio.to_thread(next, looks, None)) is not None:
+            job, pause = look
             await asyncio.sleep(pause)
+        return job

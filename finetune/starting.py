@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune import datasets
-from finetune.backends.port import JobUnavailable
 from finetune.examples import Example
 from finetune.jobs import Estimate, Job, Jobs
 from finetune.ordering import Ordering
@@ -17,8 +15,6 @@ from finetune.recipe import Recipe
 
 _PATIENCE_S = 60.0
 """Longest time that a provider that cannot take a job now is asked again; after that the caller decides."""
-_DEATHS = 3
-"""Times that a training on this machine is taken up again after its process died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,31 +40,8 @@ class Running:
         every_s: float = 2.0,
         on_change: Callable[[Job], None] | None = None,
     ) -> Job:
-        """Wait until it is over, or the time is; a training here whose process was killed is taken up again.
-
-        Args:
-            timeout_s: Longest wait; None for no end.
-            every_s: Seconds between two looks.
-            on_change: Called after every look.
-        """
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        deaths = 0
-        while True:
-            pause = every_s
-            try:
-                job = self.jobs.poll(self.key)
-            except JobUnavailable as error:
-                job, pause = self.jobs.get(self.key), max(every_s, error.retry_after_s or 0.0)
-            if on_change is not None:
-                on_change(job)
-            if job.is_over or (end is not None and time.monotonic() + pause > end):
-                return job
-            if job.state == "paused":
-                if job.raw != "died" or deaths == _DEATHS:
-                    return job
-                deaths += 1
-                self.jobs.control(self.key, "resume")
-            time.sleep(pause)
+        """Wait until it is over or paused, or the time is; see `Jobs.wait`."""
+        return self.jobs.wait(self.key, timeout_s=timeout_s, every_s=every_s, on_change=on_change)
 
     def cancel(self) -> Job:
         """Stop it for good."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from rag.hits import Hit
 from rag.masking import mask
-from router.models.port import ToolRequest
+from router.models.port import ToolRequest, calls_in
 from router.prompts import Prompt
 from router.replies import Reply, Request, words_of
 
@@ -181,18 +181,7 @@ def _message(message: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
         part = {"type": "tool_call_response", "id": message.get("tool_call_id"), "response": shown(text)}
         return {"role": "tool", "parts": [part]}
     parts: list[dict[str, Any]] = [{"type": "text", "content": shown(text)}] if text else []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function", {})
-        parts.append(
-            _call(
-                ToolRequest(
-                    name=str(function.get("name")),
-                    arguments=str(function.get("arguments")),
-                    id=call.get("id"),
-                )
-            )
-        )
-    return {"role": role, "parts": parts}
+    return {"role": role, "parts": [*parts, *map(_call, calls_in(message))]}
 
 
 def _call(call: ToolRequest) -> dict[str, Any]:

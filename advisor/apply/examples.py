@@ -30,7 +30,7 @@ from router.composing import compose, labels
 from router.contract.checking import breaches, call_breaches, labels_of
 from router.contract.mending import mend
 from router.contract.rules import Contract
-from router.models.port import ToolRequest
+from router.models.port import Call, ToolRequest, call_data
 from router.retrieving import is_small_talk, query_of
 
 Kind = Literal["as served", "among others", "none"]
@@ -184,10 +184,7 @@ def _held(exchange: Exchange, text: str, bot: Bot, taught: _Taught) -> _Taught |
 
 
 def _calls(exchange: Exchange, case: Case) -> _Taught | str:
-    said = _message(
-        exchange.reply.content,
-        [ToolRequest(name=c.name, arguments=c.arguments, id=c.id) for c in exchange.reply.tool_calls],
-    )
+    said = _message(exchange.reply.content, exchange.reply.tool_calls)
     if case.kind == "good":
         offered = request_of(exchange).tools
         made = [ToolRequest(name=c.name, arguments=c.arguments) for c in exchange.reply.tool_calls]
@@ -209,17 +206,10 @@ def _calls(exchange: Exchange, case: Case) -> _Taught | str:
     )
 
 
-def _message(text: str, calls: Sequence[ToolRequest]) -> dict[str, Any]:
+def _message(text: str, calls: Sequence[Call]) -> dict[str, Any]:
     found: dict[str, Any] = {"role": "assistant", "content": text}
     if calls:
-        found["tool_calls"] = [
-            {
-                "id": c.id or f"call_{n}",
-                "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments},
-            }
-            for n, c in enumerate(calls)
-        ]
+        found["tool_calls"] = call_data(calls)
     return found
 
 

@@ -12,7 +12,7 @@ VERBS: dict[str, str] = {
     "show": "show one exchange or issue of the last run with its evidence in place",
     "label": "give your verdict on an exchange; enough of them calibrate the probabilities for your bot",
     "probe": "ask the bot again with one thing changed; what turns its failures names the remedy",
-    "apply": "carry out what the plan says about the index: staged, verified, then made live",
+    "apply": "carry out the plan: made in staging, gated, and live once you agree",
     "status": "the issues over time, what was done about them and what came of it",
     "run": "for cron: read what is new, explain, probe, plan; apply what the settings allow",
     "index": "build, update, search, compare and roll back the index of your pages",
@@ -36,7 +36,7 @@ Tells chatbot failures that need knowledge from those that need training, and pl
 
 LOGS are files, folders, globs, or - for stdin; .gz and .zst are opened. The format is told from the content.
 
-exit codes: 0 done, 1 a --fail-on condition holds, 2 wrong input, 130 interrupted
+exit codes: 0 done, 1 a --fail-on condition holds or what was asked for did not come to be, 2 wrong input, 130 interrupted
 """
 
 

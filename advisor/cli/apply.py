@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +16,13 @@ from advisor.apply.drafting import by_model
 from advisor.apply.requests import as_markdown, from_data
 from advisor.apply.trial import summary
 from advisor.apply.update_index import Proposal, propose
+from advisor.cli.asking import agreed
+from advisor.cli.declaring import common, loaded, plan_file, planned
 from advisor.cli.faults import told
 from advisor.cli.progress import Line
 from advisor.inputs import pages
 from advisor.logs.files import InputError
 from advisor.plan import Plan
-from advisor.planfile import from_json
 from advisor.state import Outcome, State, opened
 from rag.files import write
 from rag.index import Index
@@ -30,20 +30,11 @@ from router.live import Live
 from router.models import load as load_model
 from router.models.port import ModelMissing
 
-_DEFAULT_CONFIG = Path("advisor.yaml")
-
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "plan", nargs="?", type=Path, metavar="PLAN", help="plan.json (default: the one in the state folder)"
-    )
-    parser.add_argument(
-        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-    )
-    parser.add_argument(
-        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
-    )
+    plan_file(parser)
+    common(parser)
     parser.add_argument(
         "--only",
         action="append",
@@ -69,18 +60,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, help="folder for update.json and the content requests (default: the state folder)"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    config = settings.load(
-        args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None),
-        {"state": args.state} if args.state else None,
-    )
-    file = args.plan or config.state / "plan.json"
-    plan = _plan(file)
+    config = loaded(args)
+    file, plan = planned(args, config)
     if not Live(config.state).routes():
         return _index_only(args, config, plan, file)
     with (
@@ -93,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             only=tuple(args.only),
             agreed=_paying(args.pay),
             live=_going_live(args.yes),
-            tell=_shown(line),
+            tell=line.tell,
             share=config.gate.share,
         )
         done = apply(plan, config, state, index, wishes)
@@ -108,53 +94,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(file: Path) -> Plan:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{file}: cannot be read ({error.strerror}); make a plan with `advise LOGS`"
-        ) from None
-    return from_json(text, path=file)
-
-
 def _paying(most: float) -> Callable[[str, float], bool]:
-    def agreed(what: str, usd: float) -> bool:
-        if usd <= most:
-            return True
-        if not sys.stdin.isatty():
-            print(f"{what} may cost up to ${usd:.2f}; say --pay {usd:.2f} to allow it", file=sys.stderr)
-            return False
-        print(f"{what} may cost up to ${usd:.2f}. Pay? [y/N] ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    def pays(what: str, usd: float) -> bool:
+        cost = f"{what} may cost up to ${usd:.2f}"
+        return usd <= most or agreed(f"{cost}. Pay?", otherwise=f"{cost}; say --pay {usd:.2f} to allow it")
 
-    return agreed
+    return pays
 
 
 def _going_live(yes: bool) -> Callable[[Carried], bool]:
-    def agreed(carried: Carried) -> bool:
-        if yes or carried.decision is None:
+    def goes(carried: Carried) -> bool:
+        found = carried.decision
+        if yes or found is None:
             return yes
-        if not sys.stdin.isatty():
-            return False
-        print(
-            f"\n{carried.decision.verdict}: {carried.decision.reason}\nMake release {carried.release} live so? [y/N] ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return agreed(f"\n{found.verdict}: {found.reason}\nMake release {carried.release} live so?")
 
-    return agreed
-
-
-def _shown(line: Line) -> Callable[[str, int, int], None]:
-    begun: dict[str, float] = {}
-
-    def tell(what: str, done: int, total: int) -> None:
-        line.tell(what, done, total, time.monotonic() - begun.setdefault(what, time.monotonic()))
-
-    return tell
+    return goes
 
 
 def _told(done: list[Applied], out: Path) -> str:
@@ -268,15 +223,8 @@ def _carried_out(args: argparse.Namespace, proposal: Proposal, index: Index) -> 
         return f"Not applied: {verdict}" + (
             "; --weak applies it all the same" if verdict != "refused" else ""
         )
-    if not (args.yes or _agreed(proposal)):
+    question = "\n".join((*summary(proposal), f"Make version {proposal.version} live?"))
+    if not (args.yes or agreed(question)):
         return f"Not applied yet; version {proposal.version} waits (`advise apply --yes`)"
     index.promote(proposal.version)
     return f"Applied: version {proposal.version} is live (take back: advise index rollback)"
-
-
-def _agreed(proposal: Proposal) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    print("\n".join(summary(proposal)), file=sys.stderr)
-    print(f"Make version {proposal.version} live? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from advisor.cli.declaring import common, loaded
 from advisor.cli.faults import told
-from advisor.cli.release import common, loaded
 from router.chatbot import Chatbot
 from router.live import Live
 from router.models.port import ModelError, ModelMissing

@@ -6,14 +6,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from advisor import config as settings
+from advisor.cli.declaring import Actions, actions, common, loaded, nothing
+from advisor.cli.jobs import polled
 from advisor.cli.progress import Line
-from advisor.cli.release import common, loaded
 from advisor.logs.files import InputError
 from finetune import bases, datasets, planner
 from finetune.adapters import AdapterMissing, Adapters
@@ -37,17 +38,14 @@ _ENDED = {"succeeded": 0}
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, (_, what, declare) in _ACTIONS.items():
-        action = actions.add_parser(name, help=what, description=what.capitalize() + ".", allow_abbrev=False)
-        common(action)
-        declare(action)
+    actions(parser, _ACTIONS, common)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     with _told():
-        return _ACTIONS[args.action][0](args, loaded(args))
+        code: int = _ACTIONS[args.action][0](args, loaded(args))
+    return code
 
 
 @contextmanager
@@ -79,19 +77,10 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         default="sft",
         help="replies, pairs of a good and a rejected one, or answers judged by a grader",
     )
-    parser.add_argument(
-        "--weights",
-        choices=("lora", "qlora", "full", "head"),
-        default="lora",
-        help="what is trained, here (default: lora)",
-    )
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--rank", type=int)
-    parser.add_argument("--max-tokens", type=int, help="longest example; longer ones are refused, not cut")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--for-tenant", metavar="TENANT", help="the customer whose adapter it becomes")
     parser.add_argument("--cap-usd", type=float, default=0.0, help="most it may cost (default 0)")
     parser.add_argument(
         "--allow",
@@ -100,29 +89,44 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         metavar="FAULT",
         help="a fault that is known and borne, for instance personal_data",
     )
-    hosted = parser.add_argument_group("at a provider")
-    hosted.add_argument(
+    _local_options(parser.add_argument_group("on this machine"))
+    _hosted_options(parser.add_argument_group("at a provider"))
+
+
+def _local_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--weights",
+        choices=("lora", "qlora", "full", "head"),
+        default="lora",
+        help="what is trained (default: lora)",
+    )
+    group.add_argument("--rank", type=int)
+    group.add_argument("--max-tokens", type=int, help="longest example; longer ones are refused, not cut")
+    group.add_argument("--for-tenant", metavar="TENANT", help="the customer whose adapter it becomes")
+
+
+def _hosted_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--force", action="store_true", help="tune a model that ends soon, or never pays back, all the same"
     )
-    hosted.add_argument(
+    group.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="a setting of the provider, its role_arn, bucket or region; JSON or text",
     )
-    hosted.add_argument("--suffix", help="in the name of the tuned model")
-    hosted.add_argument(
+    group.add_argument("--suffix", help="in the name of the tuned model")
+    group.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
         help="write all that would be sent (files, request, policies) there: a dry run",
     )
-    hosted.add_argument(
-        "--use",
-        metavar="REQUESTS,PROMPT,SAVED,REPLY",
+    group.add_argument(
+        "--use", metavar="REQUESTS,PROMPT,SAVED,REPLY",
         help="requests a day; tokens of a prompt as it is now, of it that training saves, of a reply: tells when it pays back",
-    )
+    )  # fmt: skip
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -273,7 +277,9 @@ def _job_data(job: Job) -> dict[str, Any]:
 
 
 def _list(args: argparse.Namespace, config: settings.Config) -> int:
-    jobs, adapters = _polled(Jobs(config.state)), Adapters(config.state / "adapters").all()
+    known = Jobs(config.state)
+    jobs = [polled(known, job.key) for job in known.all()]
+    adapters = Adapters(config.state / "adapters").all()
     if args.json:
         data = {"jobs": [_job_data(j) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
         print(json.dumps(data, ensure_ascii=False, indent=2))
@@ -290,18 +296,6 @@ def _list(args: argparse.Namespace, config: settings.Config) -> int:
     if not jobs and not adapters:
         print("nothing was trained yet; `advise finetune run FILE` trains")
     return 0
-
-
-def _polled(jobs: Jobs) -> list[Job]:
-    """A job that cannot be asked after now is shown as it was known last."""
-    found = []
-    for job in jobs.all():
-        try:
-            found.append(jobs.poll(job.key))
-        except JobError as error:
-            print(f"{job.key}: {error}", file=sys.stderr)
-            found.append(job)
-    return found
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:
@@ -355,15 +349,14 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(args: argparse.Namespace, config: settings.Config) -> int:
-    from finetune.exporting import export
+    from finetune.exporting import ChangeLost, export
 
-    told = export(
-        Adapters(config.state / "adapters"),
-        args.id,
-        args.out,
-        merged=args.merged,
-        quantisation=args.quantisation,
-    )
+    adapters = Adapters(config.state / "adapters")
+    try:
+        told = export(adapters, args.id, args.out, merged=args.merged, quantisation=args.quantisation)
+    except ChangeLost as error:
+        print(f"advise: {error}", file=sys.stderr)
+        return 1
     print(json.dumps({"file": str(args.out), "note": told}) if args.json else f"{args.out}\n{told}".strip())
     return 0
 
@@ -374,17 +367,10 @@ def _delete(args: argparse.Namespace, config: settings.Config) -> int:
     return 0
 
 
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    """Declare none of its own."""
-
-
-_Action = tuple[
-    Callable[[argparse.Namespace, settings.Config], int], str, Callable[[argparse.ArgumentParser], None]
-]
-_ACTIONS: dict[str, _Action] = {
+_ACTIONS: Actions = {
     "plan": (_plan, "say what training would take and cost, and what is wrong with the examples; nothing is trained", _recipe_options),
     "run": (_run, "train, and wait for the end", _run_options),
-    "list": (_list, "list jobs and adapters", _nothing),
+    "list": (_list, "list jobs and adapters", nothing),
     "show": (_show, "show one job", _key_options),
     "cancel": (_cancel, "stop a job for good", _key_options),
     "resume": (_resume, "go on with a training that was killed or paused", _key_options),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from advisor import config as settings
+from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
 from advisor.cli.progress import Line
 from advisor.logs.files import InputError
-from rag.building import Progress
 from rag.documents import Document, day
 from rag.hits import Hit
 from rag.index import Index
@@ -28,7 +27,6 @@ from rag.visibility import Filter
 from router.live import Live
 from router.releases import Releases
 
-_DEFAULT_CONFIG = Path("advisor.yaml")
 _SHRINKS = 0.5
 """Share of documents that may vanish in one update without `--yes`: a mistyped path looks like that."""
 _SHOWN_SKIPS = 10
@@ -36,23 +34,19 @@ _SHOWN_SKIPS = 10
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, (_, what, declare) in _ACTIONS.items():
-        action = actions.add_parser(name, help=what, description=what.capitalize() + ".", allow_abbrev=False)
-        action.add_argument(
-            "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-        )
-        action.add_argument(
-            "--index", type=Path, metavar="FOLDER", help="the index (default: `index` in the state folder)"
-        )
-        action.add_argument("--json", action="store_true", help="print the result as JSON")
-        declare(action)
+    actions(parser, _ACTIONS, _common)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    common(parser)
+    parser.add_argument(
+        "--index", type=Path, metavar="FOLDER", help="the index (default: `index` in the state folder)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    given = args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None)
-    config = settings.load(given)
+    config = loaded(args)
     with told(), opened(args, config) as index:
         _ACTIONS[args.action][0](args, config, index)
     return 0
@@ -144,7 +138,7 @@ def _synced(args: argparse.Namespace, config: settings.Config, index: Index, sou
             settings=None if before else wanted,
             sources=[str(s) for s in sources],
             live=not args.no_live,
-            on_progress=_shown(line),
+            on_progress=lambda p: line.tell(p.stage, p.done, p.total),
         )
     _report(args, index, made, before, skipped)
 
@@ -168,7 +162,10 @@ def _update(args: argparse.Namespace, config: settings.Config, index: Index) -> 
     documents, skipped = _loaded(args, args.sources) if args.sources else ((), ())
     with Line(show=not args.quiet and sys.stderr.isatty()) as line:
         made = index.update(
-            add=documents, remove=args.remove, live=not args.no_live, on_progress=_shown(line)
+            add=documents,
+            remove=args.remove,
+            live=not args.no_live,
+            on_progress=lambda p: line.tell(p.stage, p.done, p.total),
         )
     _report(args, index, made, before, skipped)
 
@@ -333,10 +330,6 @@ def _in_use(config: settings.Config, index: Index) -> set[str]:
     return found & {v.id for v in index.versions()}
 
 
-def _list_options(parser: argparse.ArgumentParser) -> None:
-    """Declare none of its own."""
-
-
 def _list(args: argparse.Namespace, config: settings.Config, index: Index) -> None:
     live = index.live.version
     versions = index.versions()
@@ -362,21 +355,11 @@ def _summary(made: Manifest) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shown(line: Line) -> Callable[[Progress], None]:
-    begun: dict[str, float] = {}
-
-    def tell(p: Progress) -> None:
-        seconds = time.monotonic() - begun.setdefault(p.stage, time.monotonic())
-        line.tell(p.stage, p.done, p.total, seconds)
-
-    return tell
-
-
-_ACTIONS: dict[str, tuple[Callable[..., None], str, Callable[[argparse.ArgumentParser], None]]] = {
+_ACTIONS: Actions = {
     "build": (_build, "make the index hold these sources and nothing else", _build_options),
     "update": (_update, "read the sources again, or add, replace and remove single pages", _update_options),
     "search": (_search, "search it, and say which half found what", _search_options),
-    "list": (_list, "list the versions", _list_options),
+    "list": (_list, "list the versions", nothing),
     "diff": (_diff, "compare two versions", _diff_options),
     "rollback": (_rollback, "make the version live that was live before", _rollback_options),
     "gc": (_gc, "delete versions that nothing points at", _gc_options),

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from advisor.cli.declaring import common, loaded
 from advisor.cli.progress import Line
-from advisor.cli.release import common, loaded
 from advisor.logs.files import InputError
-from finetune.backends.port import Action, JobError, JobUnavailable
+from finetune.backends.port import Action, JobError
 from finetune.catalog import CatalogFailed
-from finetune.jobs import Job
+from finetune.jobs import Job, Jobs
 from finetune.ordering import Ordering
 
 _EVENTS = 20
@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("key", nargs="?", help="one job, or the beginning of its key; all unless given")
     parser.add_argument(
-        "--wait", action="store_true", help="wait until it is over (all that are open, without a key)"
+        "--wait", action="store_true", help="wait for its end or a pause (all that are open, without a key)"
     )
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="longest wait (default: no end)")
     parser.add_argument(
@@ -150,7 +150,7 @@ def _controlled(order: Ordering, key: str, action: Action) -> None:
         order.jobs.control(full, action)
     except JobError:
         # What made it impossible, for instance that the job had ended in the meantime, is written down before it is told.
-        _polled(order, full)
+        polled(order.jobs, full)
         raise
 
 
@@ -159,18 +159,18 @@ def _looked_at(order: Ordering, key: str, args: argparse.Namespace) -> Job:
     if args.offline or job.is_over or job.provider_id is None:
         return job
     if not args.wait:
-        return _polled(order, key)
+        return polled(order.jobs, key)
     with Line(show=not args.json and sys.stderr.isatty()) as line:
         return order.jobs.wait(key, timeout_s=args.timeout, every_s=args.every, on_change=lambda j: line.show(_line(j)))  # fmt: skip
 
 
-def _polled(order: Ordering, key: str) -> Job:
-    """A job that cannot be asked after now is shown as it was known last."""
+def polled(jobs: Jobs, key: str) -> Job:
+    """Ask after a job; one that cannot be asked after now is shown as it was known last, so that it hides no other."""
     try:
-        return order.jobs.poll(key)
-    except JobUnavailable as error:
+        return jobs.poll(key)
+    except JobError as error:
         print(f"advise: {key}: {error}; shown as it was known last", file=sys.stderr)
-        return order.jobs.get(key)
+        return jobs.get(key)
 
 
 def _line(job: Job) -> str:

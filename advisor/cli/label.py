@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import zlib
-from pathlib import Path
 
 from advisor.calibration import MIN_LABELS, MIN_PER_SIDE
+from advisor.cli.declaring import configured, loaded
 from advisor.evidence import GAPS
 from advisor.logs.files import InputError
 from advisor.serial import dumps
@@ -26,17 +26,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     verdict = parser.add_mutually_exclusive_group()
     verdict.add_argument("--gap", action="append", choices=GAPS, help="what was wrong; may be repeated")
     verdict.add_argument("--good", action="store_true", help="the reply was good")
-    parser.add_argument(
-        "--state",
-        type=Path,
-        default=Path(".advisor"),
-        help="folder that remembers the run (default .advisor)",
-    )
+    configured(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    with opened(args.state) as state:
+    with opened(loaded(args).state) as state:
         if args.id is None:
             _offer(state)
             return 0

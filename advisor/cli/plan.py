@@ -14,6 +14,7 @@ from advisor import Advisor
 from advisor.apply.trial import with_trial
 from advisor.cli.apply import proposed
 from advisor.cli.conditions import parsed, tripped
+from advisor.cli.declaring import common, config_file
 from advisor.cli.faults import told
 from advisor.cli.progress import Progress
 from advisor.logs.fieldmap import FIELDS
@@ -24,15 +25,11 @@ from advisor.report.serial import to_data
 from advisor.report.terminal import summary
 from rag.files import write
 
-_DEFAULT_CONFIG = Path("advisor.yaml")
-
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("logs", nargs="+", metavar="LOGS", help="files, folders, globs, or - for stdin")
-    parser.add_argument(
-        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-    )
+    common(parser)
     parser.add_argument(
         "--documents", type=Path, action="append", help="your pages: a file or folder; may be repeated"
     )
@@ -53,14 +50,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, help="folder for report.html and plan.json (default: the state folder)"
     )
-    parser.add_argument("--state", type=Path, help="folder that remembers the run (default .advisor)")
     parser.add_argument("--workers", type=int, help="processes (default: all cores for large logs)")
     parser.add_argument(
         "--try-index",
         action="store_true",
         help="try what the plan says about the index in a version that is not live",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "--fail-on",
         action="append",
@@ -77,9 +72,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     conditions = [parsed(text) for text in args.fail_on]
-    advisor = Advisor.from_config(
-        args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None), **_overrides(args)
-    )
+    advisor = Advisor.from_config(config_file(args), **_overrides(args))
     with Progress(show=not args.quiet and sys.stderr.isatty()) as progress:
         result = advisor.run(args.logs, on_progress=progress.tell)
     found = result.counts.exchanges > 0

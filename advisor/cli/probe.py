@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from advisor import config as settings
+from advisor.cli.asking import agreed
+from advisor.cli.declaring import common, loaded, plan_file, planned
 from advisor.cli.faults import told
 from advisor.cli.progress import Line
-from advisor.logs.files import InputError
-from advisor.planfile import from_json, to_json
+from advisor.planfile import to_json
 from advisor.probing.asking import Budget
 from advisor.probing.probe import Probed
 from advisor.probing.running import probe_run
@@ -22,26 +22,14 @@ from advisor.state import opened
 from rag.files import write
 from rag.index import Index
 
-_DEFAULT_CONFIG = Path("advisor.yaml")
 _TOKENS = 700
 """Tokens of one call where the log does not say, for the price shown before."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "plan",
-        nargs="?",
-        type=Path,
-        metavar="PLAN",
-        help="plan.json of the last run (default: the one in the state folder)",
-    )
-    parser.add_argument(
-        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-    )
-    parser.add_argument(
-        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
-    )
+    plan_file(parser)
+    common(parser)
     parser.add_argument(
         "--bot", metavar="BOT", help="live, provider:name, or the address of your bot (default: `probe.bot`)"
     )
@@ -51,23 +39,21 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, help="most calls (default: `probe.cap_calls`)")
     parser.add_argument("--cap", type=float, metavar="USD", help="most to spend (default: `probe.cap_usd`)")
     parser.add_argument("--yes", action="store_true", help="do not ask before anything is paid for")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    config = _settings(args)
-    plan = _plan(args.plan or config.state / "plan.json")
+    config = loaded(args, {"probe.bot": args.bot, "probe.cap_calls": args.calls, "probe.cap_usd": args.cap})
+    file, plan = planned(args, config)
     with (
         told(),
         opened(config.state) as state,
         Index(config.index.folder or config.state / "index") as index,
         Line(show=not args.quiet and sys.stderr.isatty()) as line,
     ):
-        agreed = None if args.yes else _agreed
-        found = probe_run(config, state, index, only=tuple(args.only or ()), agreed=agreed, tell=_shown(line))
-    file = args.plan or config.state / "plan.json"
+        asked = None if args.yes else _agreed
+        found = probe_run(config, state, index, only=tuple(args.only or ()), agreed=asked, tell=_shown(line))
     if found is None:
         print("not probed")
         return 0
@@ -77,26 +63,6 @@ def run(args: argparse.Namespace) -> int:
     write(to_json(found.plan), file)
     print(json.dumps(_data(found), ensure_ascii=False, indent=2) if args.json else _summary(found, file))
     return 0
-
-
-def _settings(args: argparse.Namespace) -> settings.Config:
-    given = args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None)
-    named = {
-        "state": args.state,
-        "probe.bot": args.bot,
-        "probe.cap_calls": args.calls,
-        "probe.cap_usd": args.cap,
-    }
-    return settings.load(given, {k: v for k, v in named.items() if v is not None})
-
-
-def _plan(file: Path) -> Any:
-    try:
-        return from_json(file.read_text(encoding="utf-8"), path=file)
-    except OSError as error:
-        raise InputError(
-            f"{file}: cannot be read ({error.strerror}); make a plan with `advise LOGS`"
-        ) from None
 
 
 def _shown(line: Line) -> Callable[[str, str, int, int], None]:
@@ -121,11 +87,7 @@ def _agreed(calls: int, budget: Budget, reference: str) -> bool:
     print(
         f"probing {reference}: at most {most:,} calls, {cost}, capped at ${budget.usd:.2f}", file=sys.stderr
     )
-    if not sys.stdin.isatty():
-        print("say --yes to go on", file=sys.stderr)
-        return False
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return agreed("Go on?", otherwise="say --yes to go on")
 
 
 def _summary(found: Probed, file: Path) -> str:

@@ -17,6 +17,7 @@ class Line:
     def __init__(self, *, show: bool) -> None:
         self._show = show
         self._last = 0.0
+        self._begun: dict[str, float] = {}
 
     def __enter__(self) -> Line:
         return self
@@ -39,8 +40,9 @@ class Line:
         """Show a text."""
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
-    def tell(self, stage: str, done: int, total: int, seconds: float) -> None:
-        """Show how far a stage has come after that many seconds, and about how long it will take."""
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage has come, and about how long it will take."""
+        seconds = time.monotonic() - self._begun.setdefault(stage, time.monotonic())
         if not self.due():
             return
         rate = done / seconds if seconds > 0 else 0.0

@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from advisor import config as settings
 from advisor.apply.releasing import bundle, kept
+from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
 from router.comparison import compare
 from router.live import Live, NothingLive, Route, route_name
@@ -20,27 +20,10 @@ from router.outcomes import Outcomes
 from router.prompts import Prompts, as_text, diff
 from router.releases import Release, Releases
 
-_DEFAULT_CONFIG = Path("advisor.yaml")
-
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, (_, what, declare) in _ACTIONS.items():
-        action = actions.add_parser(name, help=what, description=what.capitalize() + ".", allow_abbrev=False)
-        common(action)
-        declare(action)
-
-
-def common(parser: argparse.ArgumentParser) -> None:
-    """Declare what every verb about what is live takes."""
-    parser.add_argument(
-        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-    )
-    parser.add_argument(
-        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    actions(parser, _ACTIONS, common)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,12 +31,6 @@ def run(args: argparse.Namespace) -> int:
     with told():
         _ACTIONS[args.action][0](args, loaded(args))
     return 0
-
-
-def loaded(args: argparse.Namespace) -> settings.Config:
-    """Return the settings that arguments name."""
-    given = args.config or (_DEFAULT_CONFIG if _DEFAULT_CONFIG.exists() else None)
-    return settings.load(given, {"state": args.state} if args.state else None)
 
 
 def whom(parser: argparse.ArgumentParser) -> None:
@@ -104,10 +81,6 @@ def _told(release: Release) -> str:
 def _data(release: Release) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(json.dumps(asdict(release), ensure_ascii=False))
     return data
-
-
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    """Declare none of its own."""
 
 
 def _list(args: argparse.Namespace, config: settings.Config) -> None:
@@ -235,9 +208,9 @@ def changed(args: argparse.Namespace, route: Route) -> None:
     print(f"{name}: {route.release} is live{canary}{shadow}   (take back: advise rollback)")
 
 
-_ACTIONS: dict[str, tuple[Callable[..., None], str, Callable[[argparse.ArgumentParser], None]]] = {
+_ACTIONS: Actions = {
     "make": (_make, "bundle model, prompt, index version and contract of the settings", _make_options),
-    "list": (_list, "list the releases, what is live, and how canaries fare", _nothing),
+    "list": (_list, "list the releases, what is live, and how canaries fare", nothing),
     "show": (_show, "show a release with its prompt, or what differs between two", _show_options),
     "promote": (_promote, "make a release live", _id_options),
     "canary": (_canary, "let a release answer a share of the conversations", _canary_options),

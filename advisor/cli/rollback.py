@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from advisor.cli.declaring import common, loaded
 from advisor.cli.faults import told
-from advisor.cli.release import changed, common, loaded, whom
+from advisor.cli.release import changed, whom
 from router.live import Live
 
 

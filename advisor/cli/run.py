@@ -12,8 +12,8 @@ from advisor import config as settings
 from advisor.advisor import Advisor
 from advisor.apply.apply import Applied, Wishes, alone, apply
 from advisor.cli.conditions import parsed, tripped
+from advisor.cli.declaring import common, loaded
 from advisor.cli.faults import told
-from advisor.cli.release import loaded
 from advisor.cli.status import issue_data
 from advisor.ledger import Known, known
 from advisor.logs.files import InputError
@@ -28,16 +28,10 @@ from rag.index import Index
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-    )
-    parser.add_argument(
-        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
-    )
+    common(parser)
     parser.add_argument(
         "--out", type=Path, help="folder for report.html and plan.json (default: the state folder)"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
-from advisor.cli.release import common, loaded
 from advisor.config import Config
 from advisor.logs.files import InputError
 from router.chatbot import Chatbot
@@ -42,61 +41,65 @@ def options(parser: argparse.ArgumentParser) -> None:
     common(parser)
     parser.add_argument("--host", help="address to listen on (default: `serve.host`)")
     parser.add_argument("--port", type=int, help="port; 0 for any free one (default: `serve.port`)")
-    actions = parser.add_subparsers(dest="action", metavar="[keys]")
-    keys = actions.add_parser("keys", help="who may ask", description="Who may ask.", allow_abbrev=False)
-    kinds = keys.add_subparsers(dest="kind", required=True, metavar="ACTION")
-    add = kinds.add_parser("add", help="make a key and print it, this once", allow_abbrev=False)
-    add.add_argument(
-        "tenant", nargs="?", help="whom its requests are from; nobody in particular unless given"
-    )
-    add.add_argument("--metrics", action="store_true", help="a key for /metrics and nothing else")
-    add.add_argument("--access", action="append", default=[], metavar="TAG", help="opens documents with this tag")  # fmt: skip
-    add.add_argument("--note", default="", help="what it is for")
-    revoke = kinds.add_parser("revoke", help="make a key good for nothing, from the next request on", allow_abbrev=False)  # fmt: skip
-    revoke.add_argument("id", help="as `list` shows it")
-    listed = kinds.add_parser("list", help="all keys, without their secrets", allow_abbrev=False)
-    for kind in (add, revoke, listed):
-        _again(kind)
+    found = parser.add_subparsers(dest="action", metavar="[keys]")
+    keys = found.add_parser("keys", help="who may ask", description="Who may ask.", allow_abbrev=False)
+    actions(keys, _KEYS, partial(common, default=argparse.SUPPRESS), dest="kind")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     config = loaded(args)
     try:
-        return _keys(args, Keys(config.state)) if args.action == "keys" else _serve(args, config)
+        if args.action == "keys":
+            _KEYS[args.kind][0](args, Keys(config.state))
+            return 0
+        return _serve(args, config)
     except KeysDamaged as error:
         raise InputError(str(error)) from error
 
 
-def _again(parser: argparse.ArgumentParser) -> None:
-    """Declare the common options behind the action too, without taking away what was said before it."""
-    parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="settings")
-    parser.add_argument("--state", type=Path, default=argparse.SUPPRESS, help="the state folder")
-    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print as JSON")
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "tenant", nargs="?", help="whom its requests are from; nobody in particular unless given"
+    )
+    parser.add_argument("--metrics", action="store_true", help="a key for /metrics and nothing else")
+    parser.add_argument("--access", action="append", default=[], metavar="TAG", help="opens documents with this tag")  # fmt: skip
+    parser.add_argument("--note", default="", help="what it is for")
 
 
-def _keys(args: argparse.Namespace, keys: Keys) -> int:
-    if args.kind == "add":
-        key, token = keys.add(
-            args.tenant,
-            scope="metrics" if args.metrics else "chat",
-            access=tuple(args.access),
-            note=args.note,
-        )
-        print(json.dumps({**_shown(key), "token": token}) if args.json else token)
-        print("keep it; it is not shown again", file=sys.stderr)
-        return 0
-    found = [keys.revoke(args.id)] if args.kind == "revoke" else list(keys.all().values())
+def _add(args: argparse.Namespace, keys: Keys) -> None:
+    key, token = keys.add(
+        args.tenant, scope="metrics" if args.metrics else "chat", access=tuple(args.access), note=args.note
+    )
+    print(json.dumps({**_shown(key), "token": token}) if args.json else token)
+    print("keep it; it is not shown again", file=sys.stderr)
+
+
+def _revoke(args: argparse.Namespace, keys: Keys) -> None:
+    _listed(args, [keys.revoke(args.id)])
+
+
+def _list(args: argparse.Namespace, keys: Keys) -> None:
+    _listed(args, list(keys.all().values()))
+
+
+def _listed(args: argparse.Namespace, found: list[Key]) -> None:
     if args.json:
         print(json.dumps([_shown(k) for k in found], ensure_ascii=False, indent=2))
-        return 0
+        return
     for k in found:
         made = time.strftime("%Y-%m-%d", time.localtime(k.made))
         state = "revoked" if k.revoked else k.scope
         print(f"{k.id}  {made}  {state:<8}{k.tenant or '-'}  {' '.join(k.access)}  {k.note}".rstrip())
     if not found:
         print("no keys; make one with `advise serve keys add TENANT`")
-    return 0
+
+
+_KEYS: Actions = {
+    "add": (_add, "make a key and print it, this once", _add_options),
+    "revoke": (_revoke, "make a key good for nothing, from the next request on", lambda p: p.add_argument("id", help="as `list` shows it")),
+    "list": (_list, "list all keys, without their secrets", nothing),
+}  # fmt: skip
 
 
 def _shown(key: Key) -> dict[str, Any]:

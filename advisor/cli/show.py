@@ -6,8 +6,8 @@ import argparse
 import json
 import shutil
 import sys
-from pathlib import Path
 
+from advisor.cli.declaring import common, loaded
 from advisor.report.serial import exchange_data, plain
 from advisor.report.terminal import exchange_text, issue_text
 from advisor.result import Example
@@ -19,13 +19,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "id", metavar="ID", help="id of an exchange or issue, or its beginning, or an id of the log itself"
     )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        default=Path(".advisor"),
-        help="folder that remembers the run (default .advisor)",
-    )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    common(parser)
     parser.add_argument(
         "--no-mask", action="store_true", help="leave e-mail addresses, phone and card numbers in"
     )
@@ -35,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     masked, width = not args.no_mask, min(120, shutil.get_terminal_size((100, 40)).columns)
     colour = sys.stdout.isatty()
-    with opened(args.state) as state:
+    with opened(loaded(args).state) as state:
         issue = state.issue(args.id)
         if issue is not None:
             pairs = {key: state.exchange(key) for key in issue.examples}

@@ -6,11 +6,10 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from advisor.cli.declaring import common, loaded
 from advisor.cli.faults import told
-from advisor.cli.release import loaded
 from advisor.ledger import Known, known
 from advisor.logs.files import InputError
 from advisor.state import Outcome, Run, opened
@@ -23,13 +22,7 @@ _OUTCOMES = 10
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--config", type=Path, help="settings; advisor.yaml in the working directory if there is one"
-    )
-    parser.add_argument(
-        "--state", type=Path, metavar="FOLDER", help="the state folder (default: of the settings)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    common(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from advisor.exchange import Exchange, Passage
+from advisor.exchange import Exchange, Message, Passage
 from rag.hits import Hit
 from rag.visibility import Filter
 from router.bot import Searched
 from router.contract.rules import Contract
-from router.models.port import ChatModel
+from router.models.port import ChatModel, call_data
 from router.prompts import Prompt
 from router.releases import Generation, Release, Retrieving
 from router.replies import Request
@@ -171,21 +171,12 @@ def with_contract(setup: Setup, contract: Contract) -> Setup:
     return replace(setup, release=held)
 
 
-def _message(m: object) -> Mapping[str, object]:
-    role, content = getattr(m, "role", "user"), getattr(m, "content", "")
-    found: dict[str, object] = {"role": role, "content": content}
-    calls = getattr(m, "tool_calls", ())
-    if calls:
-        found["tool_calls"] = [
-            {
-                "id": c.id or f"call_{n}",
-                "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments},
-            }
-            for n, c in enumerate(calls)
-        ]
-    if role == "tool":
-        found["tool_call_id"] = getattr(m, "tool_call_id", None) or "call_0"
+def _message(m: Message) -> Mapping[str, object]:
+    found: dict[str, object] = {"role": m.role, "content": m.content}
+    if m.tool_calls:
+        found["tool_calls"] = call_data(m.tool_calls)
+    if m.role == "tool":
+        found["tool_call_id"] = m.tool_call_id or "call_0"
     return found
 
 

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from finetune import bases
-from finetune.backends.port import FINAL, Action, JobRefused, JobUnavailable, Note, Order, Standing, State
+from finetune.backends.port import (
+    DIED,
+    FINAL,
+    Action,
+    JobRefused,
+    JobUnavailable,
+    Note,
+    Order,
+    Standing,
+    State,
+)
 from finetune.progress import CANCEL, Progress, read, tell
 from finetune.train import LOCK, write_job
 from rag.embedders import EMBEDDERS
@@ -68,7 +78,7 @@ class Local:
             now = read(order.workdir) or now
             state = _STATES[now.stage]
             if state == "running":
-                return _standing(now, "paused", raw="died", message=_death(order.workdir, now))
+                return _standing(now, "paused", raw=DIED, message=_death(order.workdir, now))
         return _standing(now, state, raw=now.stage, message=now.message)
 
     def control(self, order: Order, provider_id: str, action: Action) -> None:

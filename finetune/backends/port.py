@@ -17,6 +17,8 @@ from finetune.recipe import Recipe
 
 State = Literal["written", "sending", "running", "paused", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled"})
+DIED = "died"
+"""`Standing.raw` of a paused job whose process is gone without a word: resuming goes on from its last checkpoint."""
 Action = Literal["cancel", "pause", "resume"]
 
 

@@ -21,7 +21,7 @@ from router.models.port import (
     ModelError,
     ModelRefused,
     ModelUnavailable,
-    ToolRequest,
+    calls_in,
 )
 
 TOKEN_VARIABLE = "RIGHTFIX_BOT_TOKEN"
@@ -118,15 +118,8 @@ def completion_of(text: str) -> Completion:
 
 def _chosen(choice: Mapping[str, Any]) -> Completion:
     message = choice.get("message") or {}
-    calls = tuple(
-        ToolRequest(
-            name=str(c["function"].get("name")),
-            arguments=str(c["function"].get("arguments") or "{}"),
-            id=c.get("id"),
-        )
-        for c in message.get("tool_calls") or ()
-        if isinstance(c.get("function"), Mapping)
-    )
     return Completion(
-        text=message.get("content") or "", tool_calls=calls, finish_reason=choice.get("finish_reason")
+        text=message.get("content") or "",
+        tool_calls=calls_in(message),
+        finish_reason=choice.get("finish_reason"),
     )

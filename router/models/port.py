@@ -8,7 +8,7 @@ ModelError
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,6 +59,42 @@ class ToolRequest:
     name: str
     arguments: str
     id: str | None = None
+
+
+class Call(Protocol):
+    """A call, whoever keeps it; see `ToolRequest`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def arguments(self) -> str: ...  # noqa: D102
+    @property
+    def id(self) -> str | None: ...  # noqa: D102
+
+
+def call_data(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """Return calls as a message in OpenAI form holds them; one without an id gets its place, so that its result can name it."""
+    return [
+        {
+            "id": c.id or f"call_{n}",
+            "type": "function",
+            "function": {"name": c.name, "arguments": c.arguments},
+        }
+        for n, c in enumerate(calls)
+    ]
+
+
+def calls_in(message: Mapping[str, Any]) -> tuple[ToolRequest, ...]:
+    """Return the calls that a message in OpenAI form holds; what has no function is none."""
+    return tuple(
+        ToolRequest(
+            name=str(c["function"].get("name")),
+            arguments=str(c["function"].get("arguments") or "{}"),
+            id=c.get("id"),
+        )
+        for c in message.get("tool_calls") or ()
+        if isinstance(c.get("function"), Mapping)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from router.chatbot import Asked
+from router.models.port import call_data
 from router.replies import Reply
 from router.server.faults import Fault, wrong
 from router.server.schemas import checked
@@ -118,7 +119,7 @@ def completion(reply: Reply, wanted: Wanted) -> bytes:
     """Return a reply as the body of a chat completion."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None}
     if reply.tool_calls:
-        message["tool_calls"] = _calls(reply)
+        message["tool_calls"] = call_data(reply.tool_calls)
     if reply.citations:
         message["annotations"] = notes(reply)
     elif not reply.tool_calls:
@@ -160,7 +161,7 @@ class Chunks:
         """Return the events that end the message: calls, citations, why it ended, and the tokens if they were asked for."""
         events = []
         if reply.tool_calls:
-            calls = [{"index": n, **call} for n, call in enumerate(_calls(reply))]
+            calls = [{"index": n, **call} for n, call in enumerate(call_data(reply.tool_calls))]
             events.append(self._event([self._choice({"tool_calls": calls})]))
         delta = {"annotations": notes(reply)} if reply.citations else {}
         told = {"system_fingerprint": reply.release, "rightfix": beside(reply)}
@@ -200,13 +201,6 @@ def beside(reply: Reply) -> dict[str, Any]:
         for c in reply.citations
     ]  # fmt: skip
     return {"release": reply.release, "declined": reply.declined, "citations": cited}
-
-
-def _calls(reply: Reply) -> list[dict[str, Any]]:
-    return [
-        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
-        for c in reply.tool_calls
-    ]
 
 
 def _ended(reply: Reply) -> str:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from advisor.cli import main
+from finetune.adapters import Adapters
 from finetune.bases import find, shape
 
 pytest.importorskip("gguf")
@@ -113,6 +115,32 @@ def test_a_small_change_is_lost_in_four_bits_and_that_is_seen(base, tmp_path):
     }
     assert told["F32"] > 0.99 > told["Q8_0"] > told["Q4_1"]
     assert told["Q4_1"] < 0.2
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_a_merge_that_lost_the_change_is_not_written(base, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch, peft = pytest.importorskip("torch"), pytest.importorskip("peft")
+    from finetune import weights
+
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj", "down_proj"])
+    model = peft.get_peft_model(weights.model(find(str(base))), config)
+    for name, value in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value.data, std=1e-3)
+    model.save_pretrained(tmp_path / "made", save_embedding_layers=False)
+    about = {"base": f"local:{base}", "base_sha256": find(str(base)).hash, "dataset": "d", "recipe": {}, "recipe_hash": "r", "job": "k"}  # fmt: skip
+    found = Adapters(tmp_path / ".advisor/adapters").add(tmp_path / "made", about)
+    export = ["finetune", "export", found.id, "--merged", "--out", "out.gguf", "--quantisation"]
+    assert main([*export, "F16"]) == 0
+    whole = (tmp_path / "out.gguf").read_bytes()
+    assert "the change stored is the one meant" in capsys.readouterr().out
+    assert main([*export, "Q4_1"]) == 1
+    out, err = capsys.readouterr()
+    said = err.splitlines()[-1]
+    assert not out and said.startswith("advise: not written: what was learnt is lost in Q4_1")
+    assert said.endswith("; store it as F16, or serve the adapter on its base")
+    assert (tmp_path / "out.gguf").read_bytes() == whole and not list(tmp_path.glob(".out*"))
 
 
 def test_an_adapter_adds_what_the_merge_adds(base, tmp_path):

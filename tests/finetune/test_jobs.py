@@ -117,6 +117,15 @@ def test_standings_add_up_and_nothing_leaves_a_final_state(tmp_path, dataset):
     assert jobs.poll(key).state == "succeeded"
 
 
+def test_a_pause_ends_the_wait_and_a_fault_of_the_network_does_not(tmp_path, dataset):
+    paused = Standing(state="paused", raw="paused")
+    jobs = jobs_of(tmp_path, Scripted([paused, JobUnavailable("500", retry_after_s=7), paused]))
+    key = jobs.write(RECIPE, dataset).key
+    jobs.submit(key)
+    assert [(j.state, pause) for j, pause in jobs.looks(key)] == [("paused", 0.0)]
+    assert [(j.state, pause) for j, pause in jobs.looks(key)] == [("paused", 7.0), ("paused", 0.0)]
+
+
 def test_cancelled_before_and_after_it_was_sent(tmp_path, dataset):
     backend = Scripted([Standing(state="running", raw="running")])
     jobs = jobs_of(tmp_path, backend)

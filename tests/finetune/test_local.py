@@ -1,5 +1,6 @@
 """Training here: started once, outlives its starter, told of, stopped, taken up again; adapters kept whole."""
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from finetune.backends.port import JobRefused
 from finetune.datasets import save, split
 from finetune.defaults import settle
 from finetune.jobs import Jobs
+from finetune.ordering import AsyncOrdering, Ordering
 from finetune.progress import Progress, read, tell
 from finetune.recipe import Recipe
 from finetune.starting import Running
@@ -54,8 +56,8 @@ def trainer(steps):
 
 @pytest.fixture
 def made(tmp_path, dataset):
-    def make(steps=5):
-        jobs = Jobs(tmp_path / "state", backends=lambda name: Local(command=trainer(steps)))
+    def make(steps=5, command=None):
+        jobs = Jobs(tmp_path / "state", backends=lambda name: Local(command=command or trainer(steps)))
         key = jobs.write(Recipe(base="local:smollm2"), dataset).key
         return jobs, key, tmp_path / "state/jobs" / key
 
@@ -95,7 +97,17 @@ def test_it_outlives_the_process_that_started_it(made, tmp_path):
     assert job.metrics["step"] == 40
 
 
-def test_a_killed_one_is_paused_and_taken_up_where_it_was(made):
+WAITS = {
+    "jobs": lambda jobs, state, key: jobs.wait(key, every_s=0.05, timeout_s=30),
+    "running": lambda jobs, state, key: Running(jobs=jobs, key=key).wait(every_s=0.05, timeout_s=30),
+    "loop": lambda jobs, state, key: asyncio.run(
+        AsyncOrdering(Ordering(state, backends=lambda n: Local(command=trainer(60)))).wait(key, every_s=0.05, timeout_s=30)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_a_killed_one_is_paused_and_taken_up_where_it_was(made, tmp_path, wait):
     jobs, key, folder = made(60)
     jobs.submit(key)
     until(lambda: (read(folder) or Progress(stage="starting")).step >= 5)
@@ -103,9 +115,17 @@ def test_a_killed_one_is_paused_and_taken_up_where_it_was(made):
     until(lambda: jobs.poll(key).state == "paused")
     job = jobs.get(key)
     assert job.raw == "died" and "its process died at step" in job.message
-    job = Running(jobs=jobs, key=key).wait(every_s=0.05, timeout_s=30)
-    assert job.state == "succeeded"
+    assert wait(jobs, tmp_path / "state", key).state == "succeeded"
     assert (folder / "starts").read_text() == "xx"
+
+
+def test_one_that_dies_again_and_again_is_taken_up_three_times(made):
+    dies = TRAINER.replace("STEPS", "9").replace("if stop:", "if os.kill(os.getpid(), signal.SIGKILL):")
+    jobs, key, folder = made(command=(sys.executable, "-c", dies))
+    jobs.submit(key)
+    job = jobs.wait(key, every_s=0.05, timeout_s=60)
+    assert (job.state, job.raw, job.metrics["step"]) == ("paused", "died", 4)
+    assert (folder / "starts").read_text() == "xxxx"
 
 
 def test_it_is_cancelled_while_it_runs_and_when_it_is_dead(made):
@@ -129,6 +149,7 @@ def test_paused_is_not_dead(made):
     jobs.control(key, "pause")
     until(lambda: jobs.poll(key).state == "paused")
     assert jobs.get(key).raw == "paused"
+    assert len(list(jobs.looks(key))) == 1, "nobody waits for what a person paused"
     assert jobs.control(key, "resume").state == "running"
     jobs.control(key, "cancel")
     until(lambda: jobs.poll(key).state == "cancelled")

@@ -110,6 +110,20 @@ def test_show_finds_exchanges_and_issues_and_masks(place, capsys):
     assert json.loads(capsys.readouterr().out)["exchange"]["ids"] == ["a-1"]
 
 
+def test_every_verb_finds_the_state_that_the_settings_name(place, capsys):
+    (place / "advisor.yaml").write_text("state: elsewhere\n", encoding="utf-8")
+    for args in (
+        ["log.jsonl"],
+        ["show", "a-1"],
+        ["label"],
+        ["status"],
+        ["show", "a-1", "--state", "elsewhere"],
+    ):
+        assert main(args) == 0
+    assert not (place / ".advisor").exists()
+    assert main(["show", "a-1", "--state", "nowhere"]) == 2
+
+
 def test_label_offers_takes_and_counts(place, capsys):
     main(["log.jsonl"])
     capsys.readouterr()

@@ -12,7 +12,17 @@ import jsonschema
 import pytest
 
 from router.models import PROVIDERS, load
-from router.models.port import Completion, ModelError, ModelMissing, ModelRefused, ModelUnavailable, Usage
+from router.models.port import (
+    Completion,
+    ModelError,
+    ModelMissing,
+    ModelRefused,
+    ModelUnavailable,
+    ToolRequest,
+    Usage,
+    call_data,
+    calls_in,
+)
 
 CHAT = [
     {"role": "system", "content": "Be brief."},
@@ -28,6 +38,20 @@ TOOL = {
     "type": "function",
     "function": {"name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}},
 }
+
+
+def test_calls_are_written_and_read_as_openai_has_them():
+    calls = (
+        ToolRequest(name="look", arguments='{"at": "A"}', id="x"),
+        ToolRequest(name="look", arguments=""),
+    )
+    data = call_data(calls)
+    assert [c["id"] for c in data] == ["x", "call_1"] and {c["type"] for c in data} == {"function"}
+    assert calls_in({"tool_calls": [*data, {"id": "odd"}]}) == (
+        calls[0],
+        ToolRequest(name="look", arguments="{}", id="call_1"),
+    )
+    assert calls_in({"role": "assistant", "tool_calls": None}) == ()
 
 
 class Server(http.server.BaseHTTPRequestHandler):
