@@ -71,7 +71,7 @@ def main() -> None:
         load(head),
     )
     # The same examples before every question: a model that keeps what it has read answers ten times as fast.
-    keeping = load("local:smollm2", adapters=state / "adapters")
+    keeping = opened("local:smollm2", state, reuse=True)
     shown = [m for label in labels for m in _shown(next(row for row in taught if row[1] == label))]
 
     def asking(model: ChatModel, before: Sequence[dict[str, str]], *, held: bool) -> Callable[[str], str]:

@@ -145,9 +145,9 @@ def trained(dataset: Dataset, recipe: Recipe, state: Path) -> tuple[str, dict[st
     return job.model, {**job.metrics, "process_seconds": time.monotonic() - begun}
 
 
-def opened(reference: str, state: Path) -> ChatModel:
-    """Return a model whose replies do not depend on what was asked before."""
-    return load(reference, adapters=state / "adapters", reuse=False)
+def opened(reference: str, state: Path, *, reuse: bool = False) -> ChatModel:
+    """Return a model whose replies do not depend on what was asked before; with `reuse`, one that need not read the same beginning again."""
+    return load(reference, adapters=state / "adapters", reuse=reuse)
 
 
 def with_replay(dataset: Dataset, share: float, base: ChatModel) -> Dataset:
