@@ -22,6 +22,7 @@ import torch
 import transformers
 
 from rag import local_models
+from rag.files import folder_once
 from router.models import bridge, gguf
 from router.models.growing import Asked, Row
 from router.models.markers import defused
@@ -383,26 +384,18 @@ def _loaded(settings: _Settings, cache: Path) -> tuple[Any, Any]:
 
 def _unpacked(file: Path, cache: Path) -> Path:
     """Return the folder that holds a GGUF's weights as Transformers reads them in a second; made once, which takes half a minute."""
-    target = cache / local_models.sha256_of(file)[:16]
-    if (target / "config.json").is_file():
-        return target
-    draft = cache / f".{target.name}.{os.getpid()}"
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        file.parent,
-        gguf_file=file.name,
-        dtype=torch.float32,
-        quantization_config=transformers.GgufConfig(dequantize=True),
-    )
-    model.save_pretrained(draft)
-    transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(draft)
-    try:
-        draft.rename(target)
-    except OSError:
-        # Another process was first.
-        for left in draft.iterdir():
-            left.unlink()
-        draft.rmdir()
-    return target
+
+    def make(folder: Path) -> None:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+        )
+        model.save_pretrained(folder)
+        transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+
+    return folder_once(cache / local_models.sha256_of(file)[:16], make)
 
 
 def _cache() -> Path:
