@@ -163,7 +163,11 @@ class Adapters:
         return found
 
     def faults(self, id: str) -> list[str]:
-        """Return the files of an adapter that are not what its provenance says; none if all is well."""
+        """Return the files of an adapter that are not what its provenance says; none if all is well.
+
+        Raises:
+            AdapterMissing: There is none.
+        """
         found = self.get(id)
         folder = self.folder / found.id
         wrong = [

@@ -94,6 +94,9 @@ def save(dataset: Dataset, folder: Path) -> Path:
     """Write a dataset to `folder/<hash>/` and return that path; what is there already is left as it is.
 
     The folder appears whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
     """
 
     def make(draft: Path) -> None:
