@@ -21,7 +21,7 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig, set_seed
 
 from finetune.bases import Base
-from rag.files import folder_once
+from rag import local_models
 
 _LONGEST = 8192
 
@@ -102,19 +102,7 @@ def unpack(base: Base, cache: Path) -> Path | None:
     """Unpack a GGUF into `cache/<hash>/` for later loads and return that folder; None for what is not a GGUF."""
     if base.kind != "gguf" or base.path is None:
         return None
-    file = base.path
-
-    def make(folder: Path) -> None:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            file.parent,
-            gguf_file=file.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-        loaded.save_pretrained(folder)
-        tokenizer(base).save_pretrained(folder)
-
-    return folder_once(cache / base.hash[:16], make)
+    return local_models.unpacked(base.path, cache)
 
 
 def _place(base: Base, cache: Path | None) -> tuple[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where models lie on this machine: what a name means, which packages carry one, and the hash that tells one from another."""
+"""Where models lie on this machine: what a name means, which packages carry one, the hash that tells one from another, and GGUF files unpacked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from rag.files import folder_once
 
 FOLDER_VARIABLE = "RIGHTFIX_MODELS"
 _PACKAGED = {
@@ -101,6 +103,26 @@ def hash_of(model: Path | str) -> str:
     for file in sorted([model / "config.json", *model.glob("*.safetensors")]):
         digest.update(f"{file.name} {sha256_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def unpacked(file: Path, cache: Path) -> Path:
+    """Return the folder in a cache that holds a GGUF's weights as Transformers reads them in a second; made once, which takes a minute.
+
+    Raises:
+        ImportError: Transformers, or what it reads GGUF files with, is not installed.
+        OSError: The file cannot be read, or the folder not be made.
+    """
+
+    def make(folder: Path) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+        AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        ).save_pretrained(folder)  # fmt: skip
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+
+    return folder_once(cache / sha256_of(file)[:16], make)
 
 
 def sha256_of(file: Path) -> str:

@@ -22,7 +22,6 @@ import torch
 import transformers
 
 from rag import local_models
-from rag.files import folder_once
 from router.models import bridge, gguf
 from router.models.growing import Asked, Row
 from router.models.markers import defused
@@ -367,7 +366,7 @@ def _loaded(settings: _Settings, cache: Path) -> tuple[Any, Any]:
             place, _, revision = place.partition("@")
             source = {"revision": revision or "main"}
         elif place.is_file():
-            place = _unpacked(place, cache)
+            place = local_models.unpacked(place, cache)
         tokenizer = transformers.AutoTokenizer.from_pretrained(place, **source)
         model = transformers.AutoModelForCausalLM.from_pretrained(place, **source, **options)
     except ImportError as error:
@@ -380,22 +379,6 @@ def _loaded(settings: _Settings, cache: Path) -> tuple[Any, Any]:
         tokenizer.pad_token = tokenizer.eos_token
     model.eval()
     return tokenizer, model
-
-
-def _unpacked(file: Path, cache: Path) -> Path:
-    """Return the folder that holds a GGUF's weights as Transformers reads them in a second; made once, which takes half a minute."""
-
-    def make(folder: Path) -> None:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            file.parent,
-            gguf_file=file.name,
-            dtype=torch.float32,
-            quantization_config=transformers.GgufConfig(dequantize=True),
-        )
-        model.save_pretrained(folder)
-        transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
-
-    return folder_once(cache / local_models.sha256_of(file)[:16], make)
 
 
 def _cache() -> Path:
