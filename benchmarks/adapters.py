@@ -21,8 +21,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rag.local_models import sha256_of
 from router.models import load
-from router.models.gguf import find, sha256_of
+from router.models.gguf import find
 
 SYSTEM = (
     "You are the assistant of a small shop for outdoor clothes. Answer in one or two short sentences, in a friendly tone, from the "

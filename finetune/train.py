@@ -28,6 +28,7 @@ from finetune.examples import Example
 from finetune.progress import CANCEL, Progress, Stage, read, tell
 from finetune.recipe import Recipe
 from finetune.rows import fitted
+from rag.files import write
 from rag.locks import Locked, exclusive, make
 
 LOCK = "train.lock"
@@ -40,16 +41,13 @@ def write_job(folder: Path, *, key: str, recipe: Recipe, dataset: Path, adapters
     """Write down what a trainer is to do and return the file; what is there already is left as it is."""
     file = folder / "job.json"
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         data = {
             "key": key,
             "recipe": recipes.to_data(recipe),
             "dataset": str(dataset.resolve()),
             "adapters": str(adapters.resolve()),
         }
-        draft = file.with_suffix(".part")
-        draft.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        draft.replace(file)
+        write(json.dumps(data, indent=2, sort_keys=True) + "\n", file)
     if not (folder / LOCK).exists():
         make(folder / LOCK)
     return file

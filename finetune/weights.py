@@ -22,6 +22,7 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig, set_seed
 
 from finetune.bases import Base
+from rag import local_models
 
 _LONGEST = 8192
 
@@ -114,26 +115,7 @@ def unpack(base: Base, cache: Path) -> Path | None:
     """Unpack a GGUF into `cache/<hash>/` for later loads and return that folder; None for what is not a GGUF."""
     if base.kind != "gguf" or base.path is None:
         return None
-    target = cache / base.hash[:16]
-    if (target / "config.json").exists():
-        return target
-    draft = cache / f".{base.hash[:16]}.{os.getpid()}"
-    loaded = AutoModelForCausalLM.from_pretrained(
-        base.path.parent,
-        gguf_file=base.path.name,
-        dtype=torch.float32,
-        quantization_config=GgufConfig(dequantize=True),
-    )
-    loaded.save_pretrained(draft)
-    tokenizer(base).save_pretrained(draft)
-    try:
-        draft.rename(target)
-    except OSError:
-        # Another process was first.
-        for file in draft.iterdir():
-            file.unlink()
-        draft.rmdir()
-    return target
+    return local_models.unpacked(base.path, cache)
 
 
 def _place(base: Base, cache: Path | None) -> tuple[str, dict[str, Any]]:

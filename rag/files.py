@@ -1,9 +1,11 @@
-"""Writes a file whole or not at all."""
+"""Writes a file or a folder whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -18,7 +20,7 @@ def write(text: str, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, because replacing is atomic only within one file system.
-    part = target.parent / f".{target.name[:60]}.{secrets.token_hex(4)}.part"
+    part = _part(target)
     try:
         with part.open("x", encoding="utf-8", errors="replace", newline="\n") as stream:
             stream.write(text)
@@ -29,3 +31,63 @@ def write(text: str, path: str | os.PathLike[str]) -> Path:
         part.unlink(missing_ok=True)
         raise
     return target
+
+
+def folder_once(target: Path, make: Callable[[Path], object]) -> Path:
+    """Return a folder, made if it is not there; readers find all of it or nothing.
+
+    Args:
+        target: The folder, named by what is in it: where two make it at a time, the first one's stays.
+        make: Fills an empty folder. What it raises is raised, and nothing is left.
+
+    Raises:
+        OSError: The folder cannot be made or written to.
+    """
+    if target.is_dir():
+        return target
+    part = _part(target)
+    part.mkdir(parents=True)
+    try:
+        make(part)
+        settle(part, target)
+    except OSError:
+        # Another was first.
+        if not target.is_dir():
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def settle(part: Path, target: Path) -> None:
+    """Move a complete folder to its place within one file system, in one step that a crash cannot halve.
+
+    Raises:
+        OSError: Another folder is there already, or it cannot be written to.
+    """
+    for path in part.rglob("*"):
+        if path.is_file():
+            sync(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.rename(target)
+    sync(target.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    if os.name == "nt" and path.is_dir():
+        return
+    # Windows flushes only what is open for writing.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _part(target: Path) -> Path:
+    return target.parent / f".{target.name[:60]}.{secrets.token_hex(4)}.part"

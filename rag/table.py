@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from rag.chunks import Chunk
 from rag.documents import Document, from_json, to_json
+from rag.files import sync
 from rag.visibility import Visibility
 
 _SCHEMA = """
@@ -105,9 +105,8 @@ def write(
                 "INSERT INTO vectors VALUES (?, ?, ?, ?)", [(id, c.document.id, key, text) for id, text in e.vectors.items()]
             )  # fmt: skip
         db.execute("COMMIT")
-    with path.open("rb+") as file:
-        # Synced once, as a whole, instead of at every step.
-        os.fsync(file.fileno())
+    # Once, as a whole, instead of at every step.
+    sync(path)
 
 
 def _copy(db: sqlite3.Connection, parent: Path, gone: Iterable[str]) -> None:

@@ -10,7 +10,6 @@ writer.lock     held by the one process that writes
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rag import locks, manifest
+from rag.files import settle, sync, write
 from rag.locks import Locked, exclusive
 from rag.manifest import Manifest
 
@@ -86,13 +86,8 @@ class Versions:
             now.previous[now.previous.index(id) + 1 :] if back else tuple(p for p in before if p and p != id)
         )
         data = {"version": id, "previous": previous, "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        draft = self.folder / f"live.json.{uuid.uuid4().hex}"
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._pointer)
-        _sync(self.folder)
+        write(json.dumps(data), self._pointer)
+        sync(self.folder)
 
     def ids(self) -> list[str]:
         """Return all versions, the oldest first."""
@@ -152,13 +147,7 @@ class Versions:
         """Move a complete draft to its place, in one step."""
         manifest.write(made, draft / "manifest.json")
         locks.make(draft / "lease")
-        for path in draft.rglob("*"):
-            if path.is_file():
-                _sync(path)
-        target = self.path(made.id)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.rename(target)
-        _sync(target.parent)
+        settle(draft, self.path(made.id))
 
     def withdraw(self, id: str) -> Path | None:
         """Take a version away into the staging folder and return where it lies now; None if somebody reads it."""
@@ -179,13 +168,3 @@ class Versions:
     def discard(draft: Path) -> None:
         """Delete a draft."""
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,23 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from rag.files import write
-from rag.locks import exclusive, make
+from router.watched import Watched
 
 ANYBODY = "*"
 _FORMAT = "rightfix-live-1"
 _REMEMBERED = 50
-_WAIT_S = 30.0
-_FRESH_S = 0.05
 
 
 class NothingLive(LookupError):
@@ -119,12 +114,8 @@ class Live:
 
     def __init__(self, state: Path, *, unknown: Literal["default", "refuse"] = "default") -> None:
         self._file = state / "live.json"
-        self._lock_file = state / "live.lock"
+        self._watched: Watched[Mapping[str, Route]] = Watched(self._file, _read, empty={})
         self._unknown = unknown
-        self._guard = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
-        self._looked = -math.inf
-        self._routes: Mapping[str, Route] = {}
 
     # Reading
 
@@ -134,19 +125,7 @@ class Live:
         Raises:
             NothingLive: The file is damaged.
         """
-        now = time.monotonic()
-        if now - self._looked < _FRESH_S:
-            return self._routes
-        try:
-            found = self._file.stat()
-        except FileNotFoundError:
-            return {}
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
-        with self._guard:
-            if stamp != self._stamp:
-                self._routes, self._stamp = _read(self._file), stamp
-            self._looked = now
-            return self._routes
+        return self._watched.get()
 
     def choose(
         self, *, tenant: str | None = None, task: str | None = None, conversation: str = "", release: str | None = None
@@ -289,9 +268,7 @@ class Live:
     def _changed(
         self, name: str, change: Callable[[Route | None], Route], told: tuple[str, str | None, str]
     ) -> Route:
-        with self._writing():
-            self._looked = -math.inf
-            routes = dict(self.routes())
+        with self._watched.changing() as routes:
             before = routes.get(name)
             route = change(before)
             if route == before:
@@ -304,16 +281,7 @@ class Live:
                 "routes": {n: asdict(r) for n, r in sorted({**routes, name: route}.items())},
             }
             write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", self._file)
-            self._looked = -math.inf
             return route
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if not self._lock_file.exists():
-            make(self._lock_file)
-        with exclusive(self._lock_file, wait_s=_WAIT_S):
-            yield
 
 
 def _there(route: Route | None) -> Route:
@@ -340,5 +308,5 @@ def _read(file: Path) -> Mapping[str, Route]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NothingLive(
-            f"{file}: cannot be read ({error}); restore it or promote a release again"
+            f"{file}: cannot be read ({error}); restore it, or delete it and promote a release again"
         ) from None

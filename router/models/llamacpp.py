@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rag import local_models
 from router.models import bridge, gguf
 from router.models.llamacpp_engine import Call, Settings, shared
 from router.models.markers import defused
@@ -20,7 +21,7 @@ from router.models.port import ChatModel, Completion, Delta, Messages, ModelMiss
 def local(name: str, **options: Any) -> ChatModel:
     """Return the model of a name with the engine that can run it: llama.cpp a GGUF file, Transformers a folder or a hub's model."""
     base, _ = gguf.split(name)
-    if gguf.folder_of(base) is not None or (gguf.is_on_hub(base) and not base.endswith(".gguf")):
+    if local_models.folder_of(base) is not None or local_models.is_on_hub(base):
         made: ChatModel = import_module("router.models").load(f"hf:{name}", **options)
         return made
     return LlamaCpp(name, **options)

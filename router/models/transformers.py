@@ -21,6 +21,7 @@ from typing import Any
 import torch
 import transformers
 
+from rag import local_models
 from router.models import bridge, gguf
 from router.models.growing import Asked, Row
 from router.models.markers import defused
@@ -331,12 +332,9 @@ def _shared(settings: _Settings, cache: Path) -> _Engine:
 
 def _place(name: str) -> Path | str:
     """Return the folder or GGUF file of a base, or a hub's name as it is."""
-    folder = gguf.folder_of(name)
-    if folder is None and gguf.is_on_hub(name):
+    if local_models.is_on_hub(name):
         return name
-    if folder is not None:
-        return folder
-    return gguf.find(name)
+    return local_models.folder_of(name) or gguf.find(name)
 
 
 def _check_adapter(folder: Path, base: Path | str) -> None:
@@ -368,7 +366,7 @@ def _loaded(settings: _Settings, cache: Path) -> tuple[Any, Any]:
             place, _, revision = place.partition("@")
             source = {"revision": revision or "main"}
         elif place.is_file():
-            place = _unpacked(place, cache)
+            place = local_models.unpacked(place, cache)
         tokenizer = transformers.AutoTokenizer.from_pretrained(place, **source)
         model = transformers.AutoModelForCausalLM.from_pretrained(place, **source, **options)
     except ImportError as error:
@@ -381,30 +379,6 @@ def _loaded(settings: _Settings, cache: Path) -> tuple[Any, Any]:
         tokenizer.pad_token = tokenizer.eos_token
     model.eval()
     return tokenizer, model
-
-
-def _unpacked(file: Path, cache: Path) -> Path:
-    """Return the folder that holds a GGUF's weights as Transformers reads them in a second; made once, which takes half a minute."""
-    target = cache / gguf.sha256_of(file)[:16]
-    if (target / "config.json").is_file():
-        return target
-    draft = cache / f".{target.name}.{os.getpid()}"
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        file.parent,
-        gguf_file=file.name,
-        dtype=torch.float32,
-        quantization_config=transformers.GgufConfig(dequantize=True),
-    )
-    model.save_pretrained(draft)
-    transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(draft)
-    try:
-        draft.rename(target)
-    except OSError:
-        # Another process was first.
-        for left in draft.iterdir():
-            left.unlink()
-        draft.rmdir()
-    return target
 
 
 def _cache() -> Path:

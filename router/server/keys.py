@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import math
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,11 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.files import write
-from rag.locks import exclusive, make
+from router.watched import Watched
 
 _FORMAT = "rightfix-keys-1"
-_WAIT_S = 30.0
-_FRESH_S = 0.05
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}\Z")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -66,11 +62,7 @@ class Keys:
 
     def __init__(self, state: Path) -> None:
         self._file = state / "keys.json"
-        self._lock_file = state / "keys.lock"
-        self._guard = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
-        self._looked = -math.inf
-        self._keys: Mapping[str, Key] = {}
+        self._watched: Watched[Mapping[str, Key]] = Watched(self._file, _read, empty={})
 
     def all(self) -> Mapping[str, Key]:
         """Return all keys by id, revoked ones too.
@@ -78,19 +70,7 @@ class Keys:
         Raises:
             KeysDamaged: The file cannot be read.
         """
-        now = time.monotonic()
-        if now - self._looked < _FRESH_S:
-            return self._keys
-        try:
-            found = self._file.stat()
-        except FileNotFoundError:
-            return {}
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
-        with self._guard:
-            if stamp != self._stamp:
-                self._keys, self._stamp = _read(self._file), stamp
-            self._looked = now
-            return self._keys
+        return self._watched.get()
 
     def find(self, token: str) -> Key | None:
         """Return the good key of a token; None if there is none. Takes as long for every token of one length."""
@@ -134,15 +114,10 @@ class Keys:
         return self._changed(change)[id]
 
     def _changed(self, change: Callable[[Mapping[str, Key]], Mapping[str, Key]]) -> Mapping[str, Key]:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if not self._lock_file.exists():
-            make(self._lock_file)
-        with exclusive(self._lock_file, wait_s=_WAIT_S):
-            self._looked = -math.inf
-            keys = change(self.all())
+        with self._watched.changing() as before:
+            keys = change(before)
             data = {"format": _FORMAT, "keys": [asdict(k) for k in keys.values()]}
             write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", self._file).chmod(0o600)
-            self._looked = -math.inf
             return keys
 
 

@@ -11,10 +11,11 @@ from made_examples import example
 
 from finetune import train
 from finetune.adapters import Adapters
-from finetune.bases import file_hash, find, shape
+from finetune.bases import find, shape
 from finetune.datasets import save, split
 from finetune.progress import Progress, read
 from finetune.recipe import Recipe
+from rag.local_models import sha256_of
 
 pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
@@ -58,7 +59,7 @@ def run(folder, *, kill_at=None):
 def weights_of(place):
     adapters = Adapters(place / "adapters")
     (found,) = adapters.all()
-    return file_hash(adapters.path(found.id) / "adapter_model.safetensors"), found
+    return sha256_of(adapters.path(found.id) / "adapter_model.safetensors"), found
 
 
 def test_killed_anywhere_it_comes_to_the_same_weights(tmp_path, base, data):

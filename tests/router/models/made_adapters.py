@@ -6,7 +6,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from router.models.gguf import find, sha256_of
+from rag.local_models import sha256_of
+from router.models.gguf import find
 
 _SOME = {"attn_q": (576, 576), "attn_v": (576, 192), "ffn_down": (1536, 576)}
 _REST = {"attn_k": (576, 192), "attn_output": (576, 576), "ffn_gate": (576, 1536), "ffn_up": (576, 1536)}

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rag.local_models import hash_of
 from router.models import load
-from router.models.gguf import hash_of
 from router.models.port import ModelMissing, ModelRefused
 
 torch = pytest.importorskip("torch")

