@@ -66,7 +66,7 @@ class Transformers:
         if self._folder is not None:
             _check_adapter(self._folder, base)
             if four_bit is None:
-                four_bit = (gguf.provenance(self._folder).get("recipe") or {}).get("method") == "qlora"
+                four_bit = (gguf.provenance(self._folder).get("recipe") or {}).get("weights") == "qlora"
         self._name = f"{given}+{self._adapter}" if self._adapter else given
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         cache = _cache() if adapters is None else adapters.parent / "bases"

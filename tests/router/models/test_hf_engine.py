@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from finetune import recipe as recipes
+from finetune.recipe import Recipe
 from rag.local_models import hash_of
 from router.models import load
 from router.models.port import ModelMissing, ModelRefused
@@ -62,7 +64,10 @@ def root(base, tmp_path_factory):
             r=4, lora_alpha=16, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
         )
         peft.get_peft_model(model, config).save_pretrained(folder / f"v{seed}.x")
-        about = {"base_sha256": hash_of(base), "recipe": {"method": "lora"}}
+        about = {
+            "base_sha256": hash_of(base),
+            "recipe": recipes.to_data(Recipe(base="local:x", weights="lora")),
+        }
         (folder / f"v{seed}.x" / "provenance.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
 
@@ -234,7 +239,7 @@ def test_an_adapter_that_learnt_on_four_bits_is_served_on_four_bits(base, root, 
     import shutil
 
     shutil.copytree(root / "v0.x", tmp_path / "q")
-    about = {"base_sha256": hash_of(base), "recipe": {"method": "qlora"}}
+    about = {"base_sha256": hash_of(base), "recipe": recipes.to_data(Recipe(base="local:x", weights="qlora"))}
     (tmp_path / "q" / "provenance.json").write_text(json.dumps(about), encoding="utf-8")
     model = opened(base, tmp_path, "q")
     assert model._engine is not opened(base, tmp_path)._engine
