@@ -2,8 +2,8 @@
 
     python benchmarks/tuning_tools.py [--state FOLDER]
 
-Tools stand in the system message as text, in the words that training uses (`finetune.rows.tool_text`); base and tuned model are asked alike. A
-reply is wrong if its call is malformed, breaks the schema, names another tool or other arguments, or is made or left out needlessly.
+Both are asked as they are served: the base, whose chat template knows no tools, through llama.cpp's own way for such models (a grammar that holds
+it to calls or words), the tuned one with tools as text, as it learnt them. A reply is wrong if its call is malformed, breaks the schema, names another tool or other arguments, or is made or left out needlessly.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -25,13 +24,11 @@ from advisor.gate.decision import Pair, part
 from finetune.datasets import Dataset
 from finetune.examples import Example
 from finetune.recipe import Recipe
-from finetune.rows import tool_text
 from router.contract.checking import call_breaches
-from router.models.port import ChatModel, ToolRequest
+from router.models.port import ChatModel, Completion
 
 TOOLS: list[dict[str, Any]] = json.loads((SHOP / "tools.json").read_text(encoding="utf-8"))
 SYSTEM = (SHOP / "prompts" / "orders.txt").read_text(encoding="utf-8").strip()
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 ARTICLES = [
     "Burren boots",
     "Errigal fleece",
@@ -54,6 +51,8 @@ REASONS = {
 IDLE = [
     ("Hello!", "Hello, how can I help you?"), ("Thank you, that is all.", "You are welcome."), ("Where is my order?", "Could you give me your order number, please?"), ("What is the weather like?", "I can only help with orders."),
     ("Please cancel my order.", "Could you give me your order number, please?"), ("Good morning", "Good morning, how can I help you?"), ("Tell me a joke.", "I can only help with orders."), ("Thanks!", "You are welcome."),
+    ("Hi there", "Hello, how can I help you?"), ("Who won the match?", "I can only help with orders."), ("Cancel it please.", "Could you give me your order number, please?"), ("Great, bye!", "You are welcome."),
+    ("Has my parcel been sent?", "Could you give me your order number, please?"), ("Are you a robot?", "I am the assistant of the shop, how can I help you?"), ("Okay, thanks a lot.", "You are welcome."), ("Can you book me a flight?", "I can only help with orders."),
 ]  # fmt: skip
 
 
@@ -65,7 +64,7 @@ def requests(chance: random.Random, count: int) -> list[tuple[str, dict[str, Any
         article, size, shop = chance.choice(ARTICLES), chance.choice(SIZES), chance.choice(SHOPS)
         day = f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
         reason, words = chance.choice(list(REASONS.items()))
-        kind = n % 5
+        kind = n % 6
         if kind == 0:
             ask = chance.choice(
                 [
@@ -114,7 +113,7 @@ def requests(chance: random.Random, count: int) -> list[tuple[str, dict[str, Any
                 )
             )
         else:
-            ask, say = IDLE[n // 5 % len(IDLE)]
+            ask, say = IDLE[(n // 6 * 2 + kind) % len(IDLE)]
             found.append((ask, None, say))
     return found
 
@@ -140,37 +139,33 @@ def example(ask: str, call: dict[str, Any] | None, say: str, n: int) -> Example:
     )
 
 
-def judged(reply: str, call: dict[str, Any] | None) -> dict[str, bool]:
-    """Return whether calls are well formed and fit their schema, and whether all of it is right."""
-    made, formed = [], True
-    for body in _CALL.findall(reply):
-        try:
-            data = json.loads(body)
-            made.append(ToolRequest(name=str(data["name"]), arguments=json.dumps(data["arguments"])))
-        except (ValueError, KeyError, TypeError):
-            formed = False
-    formed = formed and not call_breaches(made, TOOLS) and "<tool_call" not in _CALL.sub("", reply)
-    said = [(c.name, json.loads(c.arguments)) for c in made]
-    right = formed and said == ([] if call is None else [(call["name"], call["arguments"])])
-    return {"valid": formed and bool(made) == (call is not None), "right": right}
+def judged(reply: Completion, call: dict[str, Any] | None) -> dict[str, bool]:
+    """Return whether calls are well formed, fit their schema and are made where one is due, and whether all of it is right."""
+    made = reply.tool_calls
+    valid = not call_breaches(made, TOOLS) and bool(made) == (call is not None)
+    said = [(c.name, json.loads(c.arguments)) for c in made] if valid else None
+    return {"valid": valid, "right": said == ([] if call is None else [(call["name"], call["arguments"])])}
 
 
 def asked(
     model: ChatModel, cases: list[tuple[str, dict[str, Any] | None, str]]
 ) -> dict[str, dict[str, bool]]:
-    system = f"{SYSTEM}\n\n{tool_text(TOOLS)}"
-    found = {}
-    for ask, call, _ in cases:
-        reply = model.complete(
-            [{"role": "system", "content": system}, {"role": "user", "content": ask}], max_tokens=80
+    return {
+        ask: judged(
+            model.complete(
+                [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}],
+                tools=TOOLS,
+                max_tokens=80,
+            ),
+            call,
         )
-        found[ask] = judged(reply.text, call)
-    return found
+        for ask, call, _ in cases
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--examples", type=int, default=84)
+    parser.add_argument("--examples", type=int, default=108)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--tasks", type=int, default=100)
@@ -183,7 +178,8 @@ def main() -> None:
     dataset = with_replay(Dataset(train=tuple(made[12:]), validation=tuple(made[:12])), args.share, base)
     reference, metrics = trained(
         dataset,
-        Recipe(base="local:smollm2", task="tools", replay_share=args.share, epochs=args.epochs),
+        # Many small steps: what is to be learnt is little, and each example is long.
+        Recipe(base="local:smollm2", task="tools", replay_share=args.share, epochs=args.epochs, batch_size=2),
         state,
     )
     tuned = opened(reference, state, reuse=True)

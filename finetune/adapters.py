@@ -48,6 +48,7 @@ class Provenance:
         recipe_hash: Hash of them.
         job: Key of the job that made it.
         tenant: Customer whose adapter it is; None for all.
+        tools_in_text: Whether it learnt tools as text, since its base's chat template knows none (`rag.tool_text`).
         versions: Package to version.
         metrics: Losses, steps, seconds.
         files: Name to SHA-256.
@@ -62,6 +63,7 @@ class Provenance:
     recipe_hash: str
     job: str
     tenant: str | None = None
+    tools_in_text: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

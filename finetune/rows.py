@@ -7,19 +7,15 @@ conversation up to them with and without them, which needs nothing of the templa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from finetune.examples import Example, text_of
+from rag.tool_text import with_tools
 
 IGNORED = -100
 """Label of a token that is read and not learnt."""
-
-_TOOLS_INTRO = (
-    "You may call functions to help the user. The functions:\n{tools}\n"
-    'To call one, answer only with <tool_call>{{"name": ..., "arguments": {{...}}}}</tool_call>. Call none if none is needed.'
-)
 
 
 class RowFailed(ValueError):
@@ -93,6 +89,16 @@ def row(example: Example, tokenizer: Tokenizer) -> Row:
     return made
 
 
+def prompted(example: Example, tokenizer: Tokenizer) -> str:
+    """Return the text of an example's prompt, up to where the reply begins.
+
+    Raises:
+        RowFailed: The template cannot render it.
+    """
+    messages, tools = fitted(example.prompt, example.tools, tokenizer)
+    return _rendered(tokenizer, messages, tools, ask=True)
+
+
 def pair(example: Example, tokenizer: Tokenizer) -> dict[str, str]:
     """Return an example as texts for preference tuning: `prompt`, `chosen`, `rejected`, each ready to be tokenised.
 
@@ -102,7 +108,7 @@ def pair(example: Example, tokenizer: Tokenizer) -> dict[str, str]:
     if example.rejected is None:
         raise RowFailed(f"{example.source}: preference tuning needs a rejected reply beside the good one")
     prompt, tools = fitted(example.prompt, example.tools, tokenizer)
-    begun = _rendered(tokenizer, prompt, tools, ask=True)
+    begun = prompted(example, tokenizer)
     found = {"prompt": begun}
     for name, reply in (("chosen", example.target), ("rejected", example.rejected)):
         (message,), _ = fitted((reply,), (), tokenizer)
@@ -120,48 +126,24 @@ def fitted(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
     """Return messages and tools as the template takes them.
 
-    A template that knows no tools gets them in the system message and calls as `<tool_call>{...}</tool_call>` in the text, which is
-    what the models that were trained on tools use (Hermes, Qwen); `tool_text` writes the same for serving.
+    A template that knows no tools gets them and their calls as text (`rag.tool_text`), as the engines that serve the model do.
     """
-    knows = "tools" in str(tokenizer.chat_template)
-    plain = [_plain(m, calls_in_text=not knows) for m in messages]
-    if knows:
+    plain = [_plain(m) for m in messages]
+    if knows_tools(tokenizer):
         return plain, [dict(t) for t in tools] or None
-    if tools:
-        told = tool_text(tools)
-        if plain and plain[0]["role"] == "system":
-            plain[0] = {**plain[0], "content": f"{plain[0]['content']}\n\n{told}".strip()}
-        else:
-            plain.insert(0, {"role": "system", "content": told})
-    return plain, None
+    return with_tools(plain, tools), None
 
 
-def tool_text(tools: Iterable[Mapping[str, Any]]) -> str:
-    """Return the tools as text for a system message, one a line."""
-    lines = (json.dumps(t.get("function", t), ensure_ascii=False, sort_keys=True) for t in tools)
-    return _TOOLS_INTRO.format(tools="\n".join(lines))
+def knows_tools(tokenizer: Tokenizer) -> bool:
+    """Whether a tokeniser's chat template renders tools."""
+    return "tools" in str(tokenizer.chat_template)
 
 
-def call_text(calls: Iterable[Mapping[str, Any]]) -> str:
-    """Return calls in OpenAI form as the text a model writes."""
-    lines = []
-    for call in calls:
-        function = call.get("function", call)
-        arguments = function.get("arguments") or {}
-        given = json.loads(arguments) if isinstance(arguments, str) else arguments
-        said = json.dumps({"name": function.get("name"), "arguments": given}, ensure_ascii=False)
-        lines.append(f"<tool_call>{said}</tool_call>")
-    return "\n".join(lines)
-
-
-def _plain(message: Mapping[str, Any], *, calls_in_text: bool) -> dict[str, Any]:
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"role": str(message.get("role", "user")), "content": text_of(message)}
-    calls = message.get("tool_calls") or ()
-    if calls and calls_in_text:
-        found["content"] = "\n".join(filter(None, (found["content"], call_text(calls))))
-    elif calls:
+    if calls := message.get("tool_calls") or ():
         found["tool_calls"] = [_call(c) for c in calls]
-    if message.get("tool_call_id") and not calls_in_text:
+    if message.get("tool_call_id"):
         found["tool_call_id"] = message["tool_call_id"]
     return found
 

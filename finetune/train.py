@@ -27,7 +27,7 @@ from finetune.defaults import settle
 from finetune.examples import Example
 from finetune.progress import CANCEL, Progress, Stage, read, tell
 from finetune.recipe import Recipe
-from finetune.rows import fitted
+from finetune.rows import knows_tools, prompted
 from rag.files import write
 from rag.locks import Locked, exclusive, make
 
@@ -151,6 +151,7 @@ def _tuned(
         return replace(now, stage=stage, message="stopped as asked", left_s=None)
     tell(folder, replace(now, stage="saving", left_s=None))
     about = _about(job, what, base.hash, done.metrics)
+    about["tools_in_text"] = any(e.tools for e in dataset.train) and not knows_tools(done.tokenizer)
     made = _saved(folder / "made", done, base)
     _probed(made, done, (*dataset.validation, *dataset.train))
     found = adapters.add(made, about)
@@ -181,12 +182,13 @@ def _probed(target: Path, done: Any, examples: Sequence[Example]) -> None:
     """Write down what the trained weights reply to a few prompts, for whoever serves them to hold it against."""
     from finetune import weights
 
-    asked = [fitted(e.prompt, e.tools, done.tokenizer)[0] for e in examples[:_PROBES]]
-    rendered = [
-        done.tokenizer.apply_chat_template(m, tokenize=False, add_generation_prompt=True) for m in asked
-    ]
+    asked = examples[:_PROBES]
+    rendered = [prompted(e, done.tokenizer) for e in asked]
     replies = weights.replies(done.model, done.tokenizer, rendered, most=_PROBE_TOKENS)
-    data = [{"messages": m, "reply": r, "most": _PROBE_TOKENS} for m, r in zip(asked, replies, strict=True)]
+    data = [
+        {"messages": e.prompt, "tools": e.tools, "reply": reply, "most": _PROBE_TOKENS}
+        for e, reply in zip(asked, replies, strict=True)
+    ]
     (target / PROBES).write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -66,7 +66,9 @@ class Item:
 class Answering(Protocol):
     """What is asked: a chat model."""
 
-    def complete(self, messages: Messages, *, max_tokens: int = 512) -> Completion:
+    def complete(
+        self, messages: Messages, *, max_tokens: int = 512, tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> Completion:
         """Return the next assistant message."""
         ...
 

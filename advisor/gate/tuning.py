@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from statistics import fmean
+from typing import Any
 
 from advisor.evidence import Gap
 from advisor.gate import general
@@ -13,6 +15,7 @@ from advisor.gate.decision import Pair
 from advisor.gate.general import Answering
 from advisor.gate.trial import Case
 from advisor.probing.judging import Judged
+from rag.tool_text import written
 from router.citing import unsupported
 from router.models.port import ModelError
 
@@ -54,21 +57,19 @@ class Parity:
         )
 
 
-def parity(served: Answering, base: Answering, probes: Sequence[Mapping[str, object]]) -> Parity:
+def parity(served: Answering, base: Answering, probes: Sequence[Mapping[str, Any]]) -> Parity:
     """Ask a served model what its trained weights were asked, and compare.
 
     Args:
         served: The model as it is served.
         base: Its base, served likewise.
-        probes: `messages`, and the `reply` of the trained weights with at most `most` tokens.
+        probes: `messages` and `tools`, and the `reply` of the trained weights with at most `most` tokens.
     """
     found: list[tuple[float, float, bool]] = []
     for probe in probes:
-        messages, trained, most = probe["messages"], str(probe["reply"]), probe["most"]
-        if not isinstance(messages, list) or not isinstance(most, int):
-            continue
+        trained = str(probe["reply"])
         try:
-            now, then = (m.complete(messages, max_tokens=most).text.strip() for m in (served, base))
+            now, then = (_reply(m, probe) for m in (served, base))
         except ModelError:
             continue
         found.append((_likeness(now, trained), _likeness(now, then), _likeness(trained, then) < _SAME))
@@ -77,6 +78,20 @@ def parity(served: Answering, base: Answering, probes: Sequence[Mapping[str, obj
         n=len(found), same=fmean([x >= 1.0 for x, _, _ in found] or [1.0]), alike=fmean([x for x, _, _ in found] or [1.0]),
         base_alike=fmean([y for _, y, _ in found] or [0.0]), nearer=fmean(telling or [1.0]),
     )  # fmt: skip
+
+
+def _reply(model: Answering, probe: Mapping[str, Any]) -> str:
+    """A reply as the weights wrote it, its calls as text."""
+    done = model.complete(probe["messages"], max_tokens=probe["most"], tools=probe.get("tools") or None)
+    calls = [{"name": c.name, "arguments": _value(c.arguments)} for c in done.tool_calls]
+    return "\n".join(filter(None, (done.text.strip(), written(calls))))
+
+
+def _value(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return {"": arguments}  # no JSON, and so unlike any call that was learnt
 
 
 def _likeness(a: str, b: str) -> float:

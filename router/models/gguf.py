@@ -84,6 +84,11 @@ def check_base(folder: Path, base: Path | str) -> None:
         )
 
 
+def tools_in_text(file: Path, folder: Path | None) -> bool:
+    """Whether a model learnt tools as text (`rag.tool_text`): the adapter in a folder, or a whole model that was trained here."""
+    return bool(provenance(folder or file.parent).get("tools_in_text"))
+
+
 def provenance(folder: Path) -> dict[str, Any]:
     """Return what `provenance.json` of an adapter says, nothing if there is none."""
     try:

@@ -73,7 +73,7 @@ class Row:
     def end(self) -> None:
         """Say what is left, and the whole."""
         self._show(len(self._text))
-        text, calls = _calls(self._text) if self._asked.tools else (self._text, ())
+        text, calls = parted(self._text) if self._asked.tools else (self._text, ())
         self._asked.out.put(
             Delta(
                 completion=Completion(
@@ -97,8 +97,8 @@ class Row:
             self._shown = until
 
 
-def _calls(text: str) -> tuple[str, tuple[ToolRequest, ...]]:
-    """Part an answer from the calls in it, in the form most open models are trained to write them."""
+def parted(text: str) -> tuple[str, tuple[ToolRequest, ...]]:
+    """Part an answer from the calls in it, in the form most open models are trained to write them (`rag.tool_text`)."""
     calls = []
     for written in _TOOL_CALL.findall(text):
         try:

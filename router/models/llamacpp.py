@@ -6,13 +6,16 @@ import json
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rag import local_models
+from rag.tool_text import with_tools
 from router.models import bridge, gguf
+from router.models.growing import parted
 from router.models.llamacpp_engine import Call, Settings, shared
 from router.models.markers import defused
 from router.models.port import ChatModel, Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
@@ -57,8 +60,8 @@ class LlamaCpp:
             )
         base, self._adapter = gguf.split(name)
         path = gguf.find(base)
-        if self._adapter is not None:
-            gguf.adapter_folder(adapters, self._adapter)
+        folder = None if self._adapter is None else gguf.adapter_folder(adapters, self._adapter)
+        self._tools_in_text = gguf.tools_in_text(path, folder)
         self._name = path.stem if self._adapter is None else f"{path.stem}+{self._adapter}"
         self._reuse = reuse
         self._engine = shared(
@@ -72,23 +75,32 @@ class LlamaCpp:
     def complete(self, messages: Messages, **options: Any) -> Completion:
         """Return the next assistant message; see `ChatModel`. The schema is enforced by a grammar."""
         last = Completion(text="")
-        for delta in self._deltas(Call(), _body(messages, **options)):
+        for delta in self._deltas(Call(), messages, **options):
             last = delta.completion or last
         return last
 
     async def astream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta, None]:
         """Give the same piece by piece; see `ChatModel`."""
-        call, body = Call(), _body(messages, **options)
-        async with aclosing(bridge.on_a_thread(lambda: self._deltas(call, body), call.stop)) as deltas:
+        call = Call()
+        async with aclosing(
+            bridge.on_a_thread(lambda: self._deltas(call, messages, **options), call.stop)
+        ) as deltas:
             async for delta in deltas:
                 yield delta
 
-    def _deltas(self, call: Call, body: dict[str, Any]) -> Iterator[Delta]:
+    def _deltas(
+        self, call: Call, messages: Messages, *, tools: Sequence[Mapping[str, Any]] | None = None, **options: Any
+    ) -> Iterator[Delta]:  # fmt: skip
+        body = _body(messages, tools=None if self._tools_in_text else tools, **options)
+        if self._tools_in_text:
+            # After marks were made harmless in what others wrote: these are ours.
+            body["messages"] = with_tools(body["messages"], tools or ())
         prompt = json.dumps(body["messages"], ensure_ascii=False)
         with self._engine.lease(self._adapter) as child, child.slot(self._adapter, prompt) as (slot, same):
             lora = [] if self._adapter is None else [{"id": child.ids.index(self._adapter), "scale": 1.0}]
             given = {**body, "lora": lora, "id_slot": slot, "cache_prompt": self._reuse and same}
-            yield from _gathered(call.events(child, given), self._name)
+            found = _gathered(call.events(child, given), self._name)
+            yield from _with_calls(found) if tools and self._tools_in_text else found
 
 
 def _set(variable: str, default: int) -> int:
@@ -156,6 +168,17 @@ def _gathered(events: Iterator[Mapping[str, Any]], name: str) -> Iterator[Delta]
             model=name,
         )
     )  # fmt: skip
+
+
+def _with_calls(deltas: Iterator[Delta]) -> Iterator[Delta]:
+    """Read the calls out of an answer; what is text and what a call is known at its end."""
+    for delta in deltas:
+        if delta.completion is not None:
+            text, calls = parted(delta.completion.text)
+            reason = "tool_calls" if calls else delta.completion.finish_reason
+            if text:
+                yield Delta(text=text)
+            yield Delta(completion=replace(delta.completion, text=text, tool_calls=calls, finish_reason=reason))  # fmt: skip
 
 
 def _add(calls: dict[int, dict[str, str]], part: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ import torch
 import transformers
 
 from rag import local_models
+from rag.tool_text import with_tools
 from router.models import bridge, gguf
 from router.models.growing import Asked, Row
 from router.models.markers import defused
@@ -153,15 +154,13 @@ class _Engine:
         """
         safe = defused(messages, known=self._tokenizer.all_special_tokens)
         told = [{**m, "content": m.get("content") or ""} for m in safe]
-        how: dict[str, Any] = {"add_generation_prompt": True, "tokenize": False}
+        given = [dict(t) for t in tools or ()]
         try:
+            if "tools" not in str(self._tokenizer.chat_template):
+                told, given = with_tools(told, given), []
             text = self._tokenizer.apply_chat_template(
-                told, tools=[dict(t) for t in tools] if tools else None, **how
+                told, tools=given or None, add_generation_prompt=True, tokenize=False
             )
-            if tools and text == self._tokenizer.apply_chat_template(told, **how):
-                raise ModelRefused("the model's chat template knows no tools")
-        except ModelError:
-            raise
         except Exception as error:  # templates are programs of others
             raise ModelRefused(f"the model's chat template refused the chat: {error}") from error
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]

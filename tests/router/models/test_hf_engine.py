@@ -12,6 +12,7 @@ import pytest
 from finetune import recipe as recipes
 from finetune.recipe import Recipe
 from rag.local_models import hash_of
+from rag.tool_text import told
 from router.models import load
 from router.models.port import ModelMissing, ModelRefused
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is d
 
 
 ASKED = [{"role": "user", "content": "Name a colour."}]
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{{ eos_token }}{% endfor %}"
     "{% if tools %}{{ tools | tojson }}{% endif %}<assistant>"
@@ -175,9 +177,9 @@ def test_each_of_a_batch_has_its_own_temperature_and_length(base, root):
 
 
 def test_calls_of_tools_are_read_out_of_the_answer():
-    from router.models.growing import _calls
+    from router.models.growing import parted
 
-    text, calls = _calls(
+    text, calls = parted(
         'Well. <tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call><tool_call>{"na'
     )
     assert text == "Well."
@@ -192,16 +194,12 @@ def test_a_schema_and_a_chat_that_does_not_fit_are_refused(base, root):
         model.complete(ASKED, max_tokens=250)
 
 
-def test_tools_are_refused_where_the_template_knows_none(base, root, tmp_path):
-    model = opened(base, root)
-    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
-    model.complete(ASKED, max_tokens=4, tools=[tool])
-    model._engine._tokenizer.chat_template = TEMPLATE.replace("tools", "nothing")
-    try:
-        with pytest.raises(ModelRefused, match="no tools"):
-            model.complete(ASKED, max_tokens=4, tools=[tool])
-    finally:
-        model._engine._tokenizer.chat_template = TEMPLATE
+def test_a_template_that_knows_no_tools_gets_them_as_text(base, root, monkeypatch):
+    engine = opened(base, root)._engine
+    monkeypatch.setattr(engine, "_context", 4096)
+    monkeypatch.setattr(engine._tokenizer, "chat_template", TEMPLATE.replace("tools", "nothing"))
+    read = engine._tokenizer.decode(engine.prompt(ASKED, [TOOL], 4))
+    assert read.startswith(f"<system>{told([TOOL])}<end><user>Name a colour.")
 
 
 def test_a_broken_adapter_harms_only_those_who_ask_for_it(base, root, tmp_path):

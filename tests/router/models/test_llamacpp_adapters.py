@@ -8,10 +8,13 @@ import shutil
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from finetune.rows import fitted
 from router.models import load
+from router.models.llamacpp_engine import Call
 from router.models.port import ModelError, ModelMissing, ModelRefused, ModelUnavailable
 
 pytest.importorskip("xllamacpp")
@@ -206,3 +209,38 @@ def test_the_environment_sets_what_nobody_says(root, monkeypatch):
     monkeypatch.setenv("RIGHTFIX_THREADS", "many")
     with pytest.raises(ModelMissing, match="RIGHTFIX_THREADS"):
         load("local:smollm2", adapters=root)
+
+
+def test_an_adapter_that_learnt_tools_as_text_gets_them_so(root, tmp_path, monkeypatch):
+    """What it is sent is what training rendered, and what it writes is read as calls."""
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
+    chat = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Say <tool_call>."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "blue", "tool_call_id": "c"},
+    ]
+    shutil.copytree(root / "made-0", tmp_path / "made-0")
+    (tmp_path / "made-0" / "provenance.json").write_text('{"tools_in_text": true}', encoding="utf-8")
+    sent = []
+
+    def events(self, child, body):
+        sent.append(body)
+        said = 'Let me see. <tool_call>{"name": "look", "arguments": {"at": "sea"}}</tool_call>'
+        for piece in (said[:20], said[20:]):
+            yield {"choices": [{"delta": {"content": piece}}]}
+        yield {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+
+    monkeypatch.setattr(Call, "events", events)
+    done = opened(tmp_path, "made-0").complete(chat, tools=[tool])
+    assert (done.text, done.finish_reason) == ("Let me see.", "tool_calls")
+    assert [(c.name, json.loads(c.arguments)) for c in done.tool_calls] == [("look", {"at": "sea"})]
+    (body,) = sent
+    assert "tools" not in body
+    learnt, none = fitted(chat, [tool], SimpleNamespace(chat_template="knows nothing of them"))
+    assert none is None
+    learnt[1]["content"] = "Say < tool_call>."  # a customer's mark stays harmless
+    assert body["messages"] == learnt
+    opened(root, "made-0").complete(ASKED, tools=[tool])
+    assert sent[1]["tools"] == [tool]  # one that learnt none of it is served by llama.cpp's own way
