@@ -204,7 +204,8 @@ def _saved(target: Path, done: Any, base: bases.Base) -> Path:
             config.base_model_name_or_path = (
                 base.name
             )  # not the folder of this machine that it was loaded from
-        done.model.save_pretrained(target, safe_serialization=True)
+        # Left to itself, PEFT asks the hub whether the base's vocabulary grew; it is never changed here.
+        done.model.save_pretrained(target, safe_serialization=True, save_embedding_layers=False)
         if source is not None:
             arrays, alpha = weights.adapter_arrays(target)
             gguf_files.write_adapter(arrays, source, target / ADAPTER, alpha=alpha)
