@@ -71,9 +71,10 @@ def _merged(found: Provenance, adapter: Path, out: Path, how: tuple[str, Path]) 
         raise JobRefused(
             f"{reference} is no GGUF file", hint="merge with PEFT and use llama.cpp's convert_hf_to_gguf.py"
         )
-    loaded = weights.merged(base, adapter, four_bit=found.recipe.get("weights") == "qlora", cache=cache)
     draft = out.with_name(f".{out.name}.draft")
     try:
+        gguf_files.check(base.path)
+        loaded = weights.merged(base, adapter, four_bit=found.recipe.get("weights") == "qlora", cache=cache)
         kept = gguf_files.write_model(weights.arrays_of(loaded), base.path, draft, quantisation=quantisation)
         if kept.cosine < LEAST_COSINE:
             raise ChangeLost(
@@ -81,6 +82,8 @@ def _merged(found: Provenance, adapter: Path, out: Path, how: tuple[str, Path]) 
                 hint="store it as F16, or serve the adapter on its base",
             )
         draft.replace(out)
+    except gguf_files.ExportFailed as error:
+        raise JobRefused(str(error)) from error
     finally:
         draft.unlink(missing_ok=True)
     return f"the change stored is the one meant, within {quantisation} (least cosine {kept.cosine:.2f}, {kept.worst or 'all'})"

@@ -57,6 +57,15 @@ def metadata(path: Path) -> dict[str, Any]:
     return {**found, "tensors": {t.name for t in reader.tensors}}
 
 
+def check(base: Path) -> None:
+    """Make sure that weights of a base can be written as GGUF.
+
+    Raises:
+        ExportFailed: Its architecture is not known.
+    """
+    _known(base)
+
+
 def write_adapter(weights: Mapping[str, Array], base: Path, target: Path, *, alpha: float) -> Path:
     """Write a LoRA adapter for a GGUF base.
 

@@ -240,7 +240,7 @@ class Jobs:
     ) -> Iterator[tuple[Job, float]]:
         """Look after a job until it is over or paused, or the time is: how it stands, and the seconds until the next look.
 
-        Faults of the network are waited out, and a training whose process died is taken up again, three times.
+        A job that was not sent is not waited for. Faults of the network are waited out, and a training whose process died is taken up again, three times.
 
         Args:
             key: The job.
@@ -249,6 +249,7 @@ class Jobs:
 
         Raises:
             JobRefused: There is no such job, or it may not be asked after.
+            JobUnavailable: A person must do something first, such as set a key.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
         revivals = _REVIVALS
@@ -257,11 +258,13 @@ class Jobs:
             try:
                 job = self.poll(key)
             except JobUnavailable as error:
+                if not error.passes:
+                    raise
                 job, pause, known = self.get(key), max(every_s, error.retry_after_s or 0.0), False
             paused = known and job.state == "paused"
             dead = paused and job.raw == DIED and revivals > 0
             late = end is not None and time.monotonic() + pause > end
-            if job.is_over or late or (paused and not dead):
+            if job.is_over or job.state == "written" or late or (paused and not dead):
                 yield job, 0.0
                 return
             yield job, 0.0 if dead else pause
@@ -279,7 +282,7 @@ class Jobs:
         every_s: float = 5.0,
         on_change: Callable[[Job], None] | None = None,
     ) -> Job:
-        """Wait until a job is over or paused, or the time is; see `looks`.
+        """Wait until a job is over or paused, or the time is; see `looks`, also for what it raises.
 
         Args:
             key: The job.

@@ -9,10 +9,13 @@ Memory in bytes, P weights, A of them trained (Dettmers et al. 2023, 2305.14314;
     last layer    6 b s V x w / 2
 
 b sequences of s tokens a step, h width, L layers, a heads, V tokens in the vocabulary.
+
+With n GPUs all of it is on each, but of the sequences the n-th part; sharded, of weights, gradients and optimiser too (full and lora).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,9 +37,15 @@ _SLACK = 1.1
 _PROCESS_GIB = {"cpu": 0.8, "cuda": 1.0, "mps": 1.0}
 """Libraries in memory, or the device's context."""
 
+_SHARDED = ("weights", "gradients and AdamW")
+"""Parts of the memory that are divided over several GPUs with `extra.sharded`."""
+
 _NF4_BITS = 4 + 0.127
 _EFFICIENCY = 0.45
 """Share of the speed of a bare matrix product that a step reaches; measured on SmolLM2-135M on two cores."""
+
+_TOGETHER = 0.8
+"""Share of n times the speed of one that n GPUs reach; assumed, not measured: they wait for each other, and each looks at all that is held out."""
 
 _DEQUANTISING = 1.6
 """How much longer a step takes on 4-bit weights; measured likewise (5.7 s against 3.6 s)."""
@@ -48,15 +57,17 @@ class Place:
 
     Attributes:
         device: `cpu`, `cuda` or `mps`.
-        gib: Memory there, GiB.
+        gib: Memory there, GiB; of one GPU, if there are several.
         bf16: Whether it computes in bf16 in hardware.
-        flops: Floating-point operations a second of a bare matrix product.
+        flops: Floating-point operations a second of a bare matrix product; of one GPU, if there are several.
+        count: GPUs that train together.
     """
 
     device: str
     gib: float
     bf16: bool
     flops: float
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +77,7 @@ class Option:
     Attributes:
         trained: Weights that are trained.
         share: Of all weights, 0-1.
-        memory: Part to GiB.
+        memory: Part to GiB, on each GPU.
         fits: Whether all of it fits, with a slack of a tenth.
         seconds: For all steps, lower and upper end.
         adapter_gib: Size of what is made.
@@ -105,7 +116,7 @@ def plan(shape: Shape, recipe: Recipe, lengths: Sequence[int], place: Place) -> 
 
     Args:
         shape: Of the base.
-        recipe: Its rank, batch size, epochs and `extra.checkpointing` count; its method does not.
+        recipe: Its rank, batch size, epochs, `extra.checkpointing` and `extra.sharded` count; its method does not.
         lengths: Tokens of each example that is learnt.
         place: Where.
     """
@@ -116,22 +127,31 @@ def advice(shape: Shape, recipe: Recipe, lengths: Sequence[int], place: Place) -
     """Return the least change with which something fits; empty if it does as it is, or what is wanting if nothing helps."""
     if any(o.fits for o in plan(shape, recipe, lengths, place)):
         return ""
-    for told, changed, cut in _changes(recipe, lengths):
+    for told, changed, cut in _changes(recipe, lengths, place.count):
         fitting = [o for o in plan(shape, changed, cut, place) if o.fits]
         if fitting:
             return f"{told}: then {fitting[0].method} fits in {_size(fitting[0].gib)} of {place.gib:.0f} GiB"
-    least = min(_option("qlora", shape, c, cut, place).gib for _, c, cut in _changes(recipe, lengths))
-    return f"nothing fits: the least is qlora with {_size(least)}, and there are {place.gib:.0f} GiB; take a smaller base, or a larger machine"
+    least = min(
+        (o for _, c, cut in _changes(recipe, lengths, place.count) for o in plan(shape, c, cut, place)),
+        key=lambda o: o.gib,
+    )
+    return f"nothing fits: the least is {least.method} with {_size(least.gib)}, and there are {place.gib:.0f} GiB; take a smaller base, or a larger machine"
 
 
-def _changes(recipe: Recipe, lengths: Sequence[int]) -> Iterator[tuple[str, Recipe, Sequence[int]]]:
-    one = replace(recipe, batch_size=1)
+def _changes(
+    recipe: Recipe, lengths: Sequence[int], count: int
+) -> Iterator[tuple[str, Recipe, Sequence[int]]]:
+    also = ""
+    if count > 1 and not recipe.extra.get("sharded"):
+        recipe, also = replace(recipe, extra={**recipe.extra, "sharded": True}), "extra.sharded, "
+        yield "set extra.sharded", recipe, lengths
+    one = replace(recipe, batch_size=count)
     saving = replace(one, extra={**recipe.extra, "checkpointing": True})
-    yield "set batch_size to 1", one, lengths
-    yield "set batch_size to 1 and extra.checkpointing", saving, lengths
+    yield f"set {also}batch_size to {count}", one, lengths
+    yield f"set {also}batch_size to {count} and extra.checkpointing", saving, lengths
     half = max(lengths, default=0) // 2
     yield (
-        f"set batch_size to 1 and extra.checkpointing, and leave out examples over {half} tokens",
+        f"set {also}batch_size to {count} and extra.checkpointing, and leave out examples over {half} tokens",
         saving,
         [n for n in lengths if n <= half] or [half],
     )
@@ -146,10 +166,12 @@ def _option(method: Method, shape: Shape, recipe: Recipe, lengths: Sequence[int]
     memory = _memory(
         method,
         shape,
-        (trained, settings.batch_size, max(lengths, default=1)),
+        (trained, math.ceil(settings.batch_size / place.count), max(lengths, default=1)),
         place,
         checkpointing=checkpointing,
     )
+    if recipe.extra.get("sharded") and method != "qlora":
+        memory |= {name: memory[name] / place.count for name in _SHARDED}
     made = trained * 4 / GIB if method != "full" else shape.parameters * 8.5 / 8 / GIB
     checkpoint = trained * (4 + 8) / GIB
     option = Option(
@@ -179,8 +201,8 @@ def _memory(
     )
     last = 6 * batch * length * shape.vocabulary * width / 2
     parts = {
-        "weights": weights,
-        "gradients and AdamW": training,
+        _SHARDED[0]: weights,
+        _SHARDED[1]: training,
         "activations": activations,
         "last layer": last,
     }
@@ -198,7 +220,8 @@ def _seconds(
     # Forward 2, backward 2 for what is passed through and 2 more for what is trained; once more forward with checkpointing.
     passes = (6 if method == "full" else 4) + (2 if checkpointing else 0)
     again = _DEQUANTISING if method == "qlora" else 1.0
-    middle = passes * shape.parameters * seen * again / (place.flops * _EFFICIENCY)
+    speed = place.flops * _EFFICIENCY * (1 if place.count == 1 else place.count * _TOGETHER)
+    middle = passes * shape.parameters * seen * again / speed
     return 0.6 * middle, 1.8 * middle
 
 

@@ -25,13 +25,14 @@ class Recipe:
             logistic head on frozen embeddings.
         epochs: Passes over the training part.
         learning_rate: Peak; for hosted models a multiplier of the provider's own, where it wants one.
-        batch_size: Examples a step.
+        batch_size: Examples a step, on all GPUs together.
         rank: Of the adapter.
         max_tokens: Longest example; longer ones are refused, not cut.
         replay_share: Share of the training part that is generic data and the base's own good outputs, 0-1.
         seed: Of everything random.
         suffix: In the name of the tuned model, where the provider takes one.
-        extra: Further settings of one backend by name, for instance `beta` of DPO or the grader of reinforcement tuning.
+        extra: Further settings of one backend by name, for instance `beta` of DPO, the grader of reinforcement tuning, or here
+            `processes` and `sharded` for several GPUs.
     """
 
     base: str

@@ -1,29 +1,32 @@
 """The trainer's process: `python -m finetune.train JOB` trains what `JOB/job.json` says, or goes on where it stopped.
 
 One process at a time: it holds `JOB/train.lock` while it lives. How it stands is in `JOB/progress.json`. SIGTERM makes it save
-and stop; with a file `JOB/cancel` it stops for good.
+and stop; with a file `JOB/cancel` it stops for good. With several GPUs it is rank 0 and starts one process more for each of the others,
+`python -m finetune.train JOB RANK`, which computes with it, ends with it, and tells nobody anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from finetune import bases, datasets
+from finetune import bases, datasets, ranks
 from finetune import recipe as recipes
 from finetune.adapters import ADAPTER, MODEL, PROBES, Adapters
 from finetune.backends.port import JobError
 from finetune.datasets import Dataset
-from finetune.defaults import settle
+from finetune.defaults import Settings, settle
 from finetune.examples import Example
 from finetune.progress import CANCEL, Progress, Stage, read, tell
 from finetune.recipe import Recipe
@@ -35,6 +38,8 @@ LOCK = "train.lock"
 _PROBES = 8
 _PROBE_TOKENS = 40
 _PATIENCE_S = 10.0
+_LOST_S = 60.0
+"""Longest time in which a rank that is gone is noticed by who watches it."""
 
 
 def write_job(folder: Path, *, key: str, recipe: Recipe, dataset: Path, adapters: Path) -> Path:
@@ -56,10 +61,12 @@ def write_job(folder: Path, *, key: str, recipe: Recipe, dataset: Path, adapters
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the trainer; 0 if it ended as it should, 1 if it failed."""
     given = list(sys.argv[1:] if argv is None else argv)
-    if len(given) != 1 or not (Path(given[0]) / "job.json").is_file():
+    if len(given) not in (1, 2) or not (Path(given[0]) / "job.json").is_file():
         print("usage: python -m finetune.train JOB   (a folder with job.json)", file=sys.stderr)  # noqa: T201
         return 2
     folder = Path(given[0])
+    if len(given) == 2:
+        return _followed(folder)
     try:
         with exclusive(folder / LOCK, wait_s=_PATIENCE_S):
             (folder / "pid").write_text(str(os.getpid()), encoding="utf-8")
@@ -121,10 +128,11 @@ def _headed(
 def _tuned(
     folder: Path, job: Mapping[str, Any], what: tuple[Recipe, Dataset], stopping: list[int]
 ) -> Progress:
-    from finetune import training
+    from finetune import training, weights
 
     recipe, dataset = what
-    base = bases.find(recipe.base)
+    base, settings = _settled(recipe, dataset)
+    count = ranks.count(recipe, batch_size=settings.batch_size, gpus=weights.gpus())
     adapters = Adapters(Path(job["adapters"]))
     now = Progress(stage="loading")
     tell(folder, now)
@@ -139,11 +147,21 @@ def _tuned(
     def stop() -> bool:
         return bool(stopping) or (folder / CANCEL).exists()
 
-    ways = training.Ways(
-        folder=folder / "checkpoints", cache=adapters.folder.parent / "bases", tell=told, stop=stop
-    )
-    settings = settle(recipe, parameters=_parameters(base), examples=len(dataset.train))
-    done = training.train(base, recipe, settings, (dataset.train, dataset.validation), ways)
+    def lost(message: str) -> None:
+        # From a thread: the main one may wait for the lost rank for ever. Killed, it is like this process killed: resumed from its checkpoint.
+        if message:
+            tell(folder, replace(now, stage="failed", message=message, left_s=None))
+        os._exit(1)
+
+    ways = training.Ways(folder=folder / "checkpoints", cache=_cache(job), tell=told, stop=stop, ranks=count)
+    weights.unpack(base, ways.cache)
+    with ranks.together(count, (sys.executable, "-m", "finetune.train", str(folder)), lost):
+        try:
+            done = training.train(base, recipe, settings, (dataset.train, dataset.validation), ways)
+        except Exception as error:
+            if count > 1 and weights.is_peer_lost(error):
+                time.sleep(_LOST_S)
+            raise
     if done.stopped:
         stage: Stage = "cancelled" if (folder / CANCEL).exists() else "paused"
         if stage == "cancelled":
@@ -159,6 +177,39 @@ def _tuned(
     return replace(
         now, stage="succeeded", left_s=None, model=adapters.reference(found), metrics=found.metrics, files={n: str(adapters.folder / found.id / n) for n in found.files}
     )  # fmt: skip
+
+
+def _followed(folder: Path) -> int:
+    """Train beside rank 0; what it fails of is printed in one line, for rank 0 to tell."""
+    from finetune import training, weights
+
+    ranks.follow()
+    # What libraries print is for the log, which standard error goes to.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+            recipe = recipes.from_data(job["recipe"])
+            dataset = datasets.load(Path(job["dataset"]))
+            base, settings = _settled(recipe, dataset)
+            ways = training.Ways(
+                folder=folder / "checkpoints", cache=_cache(job), tell=lambda _: None, stop=lambda: False, ranks=int(os.environ["WORLD_SIZE"])
+            )  # fmt: skip
+            training.train(base, recipe, settings, (dataset.train, dataset.validation), ways)
+            return 0
+        except Exception as error:
+            traceback.print_exc()
+            told = "" if weights.is_peer_lost(error) else _advice(error)
+    print(told, flush=True)  # noqa: T201
+    return 1
+
+
+def _settled(recipe: Recipe, dataset: Dataset) -> tuple[bases.Base, Settings]:
+    base = bases.find(recipe.base)
+    return base, settle(recipe, parameters=_parameters(base), examples=len(dataset.train))
+
+
+def _cache(job: Mapping[str, Any]) -> Path:
+    return Path(job["adapters"]).parent / "bases"
 
 
 def _about(
@@ -204,7 +255,8 @@ def _saved(target: Path, done: Any, base: bases.Base) -> Path:
             config.base_model_name_or_path = (
                 base.name
             )  # not the folder of this machine that it was loaded from
-        done.model.save_pretrained(target, safe_serialization=True)
+        # Left to itself, PEFT asks the hub whether the base's vocabulary grew; it is never changed here.
+        done.model.save_pretrained(target, safe_serialization=True, save_embedding_layers=False)
         if source is not None:
             arrays, alpha = weights.adapter_arrays(target)
             gguf_files.write_adapter(arrays, source, target / ADAPTER, alpha=alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from datasets import Dataset as Table
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from finetune import weights
+from finetune import batches, weights
 from finetune.bases import Base
 from finetune.defaults import Settings
 from finetune.examples import Example
@@ -71,13 +72,20 @@ class Ways:
         folder: Checkpoints are kept here; a training found begun there is gone on with.
         cache: Where GGUF bases are kept unpacked.
         tell: Called after each step.
-        stop: Asked after each step whether to save and stop.
+        stop: Asked after each step whether to save and stop; of several ranks only the first is asked, and all stop at that step.
+        ranks: How many processes train together; this one's number is in the environment, as `torchrun` sets it.
     """
 
     folder: Path
     cache: Path
     tell: Callable[[Look], None]
     stop: Callable[[], bool]
+    ranks: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0, the one that tells and decides."""
+        return self.ranks == 1 or os.environ.get("RANK") == "0"
 
 
 def train(
@@ -103,7 +111,8 @@ def train(
     weights.unpack(base, ways.cache)
     tokenizer = weights.tokenizer(base, cache=ways.cache)
     tables, longest = _tables(recipe, parts, tokenizer)
-    loaded = weights.model(base, four_bit=recipe.weights == "qlora", cache=ways.cache)
+    sharded = _sharded(recipe, ways)
+    loaded = weights.model(base, four_bit=recipe.weights == "qlora", cache=ways.cache, on_device=not sharded)
     arguments = _arguments(recipe, settings, ways, longest, judged=len(tables[1]) > 0)
     adapter = (
         None
@@ -112,6 +121,8 @@ def train(
     )
     maker, config = (DPOTrainer, DPOConfig) if recipe.objective == "dpo" else (SFTTrainer, SFTConfig)
     watch = _watch(ways)
+    if ways.ranks > 1:
+        maker = batches.alike(maker)
     trainer = maker(
         model=loaded, args=config(**arguments), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
         processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
@@ -119,7 +130,7 @@ def train(
     if recipe.weights == "qlora":
         weights.in_float(trainer.model)
     begun = time.monotonic()
-    done = trainer.train(resume_from_checkpoint=_newest(ways.folder))
+    done = trainer.train(resume_from_checkpoint=_newest(ways.folder, clean=ways.first))
     own, total = weights.trained_share(trainer.model)
     held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
     stopped = watch.stopped and trainer.state.global_step < trainer.state.max_steps
@@ -129,7 +140,19 @@ def train(
         **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
         **({"peak_memory_bytes": float(peak)} if (peak := weights.peak_memory()) is not None else {}),
     }  # fmt: skip
-    return Trained(model=trainer.model, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+    trained = trainer.model
+    if sharded:
+        # A collective: every rank hands over its part, and only the first keeps the whole, in the machine's memory.
+        state = trainer.accelerator.get_state_dict(trainer.model)
+        if ways.first and not stopped:
+            trained = weights.gathered(trained, state, weights.model(base, cache=ways.cache, on_device=False))
+    if ways.ranks > 1:
+        trainer.accelerator.end_training()
+    return Trained(model=trained, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _sharded(recipe: Recipe, ways: Ways) -> bool:
+    return ways.ranks > 1 and bool(recipe.extra.get("sharded", False))
 
 
 def _tables(
@@ -177,10 +200,10 @@ def _arguments(
         and bool(recipe.extra.get("packing", False))
     )
     # Every step of the optimiser sees the whole batch at once where memory is plenty, as one needs for the same result everywhere.
-    spread = int(recipe.extra.get("accumulate", 1))
+    spread = batches.accumulation(settings.batch_size, ways.ranks, int(recipe.extra.get("accumulate", 1)))
     found: dict[str, Any] = {
         "output_dir": str(ways.folder), "seed": recipe.seed, "data_seed": recipe.seed, "num_train_epochs": settings.epochs,
-        "per_device_train_batch_size": max(1, settings.batch_size // spread), "gradient_accumulation_steps": spread,
+        "per_device_train_batch_size": settings.batch_size // ways.ranks // spread, "gradient_accumulation_steps": spread,
         "per_device_eval_batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "lr_scheduler_type": "cosine",
         "warmup_steps": max(1, round(settings.warmup * settings.steps)), "weight_decay": 0.0, "max_grad_norm": 1.0, "logging_steps": 1, "logging_nan_inf_filter": False,
         "save_strategy": "steps", "save_steps": settings.look_every, "save_total_limit": 2, "restore_callback_states_from_checkpoint": True,
@@ -193,11 +216,30 @@ def _arguments(
         found["beta"] = settings.beta
     else:
         found["packing"] = packed
+    if ways.ranks > 1:
+        # Every weight that is trained is in every step, so nobody need look for those that are not.
+        found |= {"ddp_find_unused_parameters": False, "average_tokens_across_devices": True}
+    if _sharded(recipe, ways):
+        # Sharding by layers has a way of its own to compute activations twice.
+        twice = found.pop("gradient_checkpointing")
+        found |= {"gradient_checkpointing": False, "fsdp": True, "fsdp_config": sharding(twice=twice)}
     return found
 
 
-def _newest(folder: Path) -> str | None:
-    """Return the newest whole checkpoint; one that was being written when the process died has no state yet and is removed."""
+def sharding(*, twice: bool) -> dict[str, Any]:
+    """Return the settings of FSDP: weights, gradients and optimiser in equal parts on all ranks, put together layer by layer.
+
+    Args:
+        twice: Whether activations are computed twice to save memory.
+    """
+    return {
+        "version": 2, "reshard_after_forward": True, "auto_wrap_policy": "TRANSFORMER_BASED_WRAP", "state_dict_type": "FULL_STATE_DICT",
+        "activation_checkpointing": twice,
+    }  # fmt: skip
+
+
+def _newest(folder: Path, *, clean: bool) -> str | None:
+    """Return the newest whole checkpoint; one that was being written when the process died has no state yet and is removed if `clean`."""
     found = []
     for path in folder.glob("checkpoint-*"):
         try:
@@ -205,7 +247,8 @@ def _newest(folder: Path) -> str | None:
                 (int(json.loads((path / _STATE).read_text(encoding="utf-8"))["global_step"]), str(path))
             )
         except (OSError, ValueError, KeyError):
-            shutil.rmtree(path)
+            if clean:
+                shutil.rmtree(path)
     return max(found)[1] if found else None
 
 
@@ -254,6 +297,8 @@ def _watch(ways: Ways) -> Any:
             self._told(state)
 
         def _told(self, state: Any) -> None:
+            if not ways.first:
+                return
             ways.tell(
                 Look(
                     step=state.global_step, steps=state.max_steps, loss=self._loss, held_loss=self._held, tokens=self.tokens, left_s=self._left
@@ -263,7 +308,8 @@ def _watch(ways: Ways) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self._left = self.pace.left(state.global_step, state.max_steps)
             self._told(state)
-            if ways.stop():
+            # What one rank hears another may hear a step later: the first decides for all, or some would wait for the others for ever.
+            if batches.agreed(ways.first and ways.stop()):
                 self.stopped = control.should_training_stop = control.should_save = True
 
     return Watch()

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig, set_seed
 
 from finetune.bases import Base
@@ -55,6 +55,11 @@ def machine() -> Machine:
     return Machine(device="cpu", bf16=False, gib=total)
 
 
+def gpus() -> int:
+    """Return how many GPUs this machine has."""
+    return int(torch.cuda.device_count()) or (1 if torch.backends.mps.is_available() else 0)
+
+
 def peak_memory() -> int | None:
     """Return the most memory that this process held so far, bytes: of the GPU where there is one; None where that cannot be told."""
     if torch.cuda.is_available():
@@ -83,13 +88,14 @@ def tokenizer(base: Base, *, cache: Path | None = None) -> Any:
     return found
 
 
-def model(base: Base, *, four_bit: bool = False, cache: Path | None = None) -> Any:
+def model(base: Base, *, four_bit: bool = False, cache: Path | None = None, on_device: bool = True) -> Any:
     """Return a base's weights, in bf16 where the machine computes so, else float32.
 
     Args:
         base: The base.
         four_bit: NF4 with double quantisation (QLoRA).
         cache: Folder in which a GGUF's weights are kept unpacked: 1 s instead of 25 s to load.
+        on_device: Whether they go to this rank's GPU where there is one; no if they are to be sharded, as they may not fit there whole.
     """
     own = machine()
     dtype = torch.bfloat16 if own.bf16 else torch.float32
@@ -101,7 +107,7 @@ def model(base: Base, *, four_bit: bool = False, cache: Path | None = None) -> A
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    if own.device == "cuda":
+    if own.device == "cuda" and on_device:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
     place, more = _place(base, cache)
     if "gguf_file" in more:
@@ -155,6 +161,26 @@ def in_float(trained: Any) -> None:
     for parameter in trained.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
+
+
+def gathered(trained: Any, state: Mapping[str, Any], loaded: Any) -> Any:
+    """Return a model on one device with the weights of one that was sharded over several.
+
+    Args:
+        trained: The sharded model, whose adapter, if it has one, is taken over.
+        state: All its weights.
+        loaded: Its base.
+    """
+    found = (
+        get_peft_model(loaded, next(iter(trained.peft_config.values()))) if is_adapter(trained) else loaded
+    )
+    found.load_state_dict(state)
+    return found
+
+
+def is_adapter(trained: Any) -> bool:
+    """Whether an adapter was trained, and not all weights."""
+    return hasattr(trained, "peft_config")
 
 
 def with_adapter(loaded: Any, folder: Path) -> Any:
@@ -250,3 +276,9 @@ def _quiet(loaded: Any) -> Iterator[None]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is at its end, on a device or in the machine."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def is_peer_lost(error: BaseException) -> bool:
+    """Whether an error only says that another rank is gone, and not why."""
+    told = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return isinstance(error, torch.distributed.DistError) or any(t in str(error) for t in told)

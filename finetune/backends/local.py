@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from finetune import bases
+from finetune import bases, ranks
 from finetune.backends.port import (
     DIED,
     FINAL,
@@ -144,6 +144,7 @@ def _check(order: Order) -> None:
             f"this machine does not train {order.recipe.weights} by {order.recipe.objective}",
             hint="weights lora, qlora or full; objective sft or dpo",
         )
+    ranks.asked(order.recipe)
     bases.find(order.recipe.base)
 
 

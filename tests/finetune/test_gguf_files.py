@@ -1,5 +1,7 @@
 """GGUF: an adapter and merged weights in the packaged model's file give what Transformers gives; a merge that loses the change is seen."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -16,13 +18,16 @@ from finetune.gguf_files import ExportFailed, metadata, write_adapter, write_mod
 @pytest.fixture
 def base(tmp_path):
     """A GGUF of one block, written with the library, its numbers known."""
+    return written(tmp_path / "base.gguf", "llama")
+
+
+def written(path, kind):
     chance = np.random.default_rng(0)
     shapes = {
         "token_embd": (40, 64), "output_norm": (64,), "blk.0.attn_norm": (64,), "blk.0.ffn_norm": (64,), "blk.0.attn_q": (64, 64), "blk.0.attn_k": (32, 64),
         "blk.0.attn_v": (32, 64), "blk.0.attn_output": (64, 64), "blk.0.ffn_gate": (96, 64), "blk.0.ffn_up": (96, 64), "blk.0.ffn_down": (64, 96),
     }  # fmt: skip
-    path = tmp_path / "base.gguf"
-    writer = gguf.GGUFWriter(path, arch="llama")
+    writer = gguf.GGUFWriter(path, arch=kind)
     for name, value in {
         "block_count": 1,
         "embedding_length": 64,
@@ -32,7 +37,7 @@ def base(tmp_path):
         "attention.head_count": 4,
         "attention.head_count_kv": 2,
     }.items():
-        writer.add_uint32(f"llama.{name}", value)
+        writer.add_uint32(f"{kind}.{name}", value)
     writer.add_array("tokenizer.ggml.tokens", [f"t{n}" for n in range(40)])
     for name, size in shapes.items():
         value = chance.normal(size=size).astype(np.float32)
@@ -141,6 +146,41 @@ def test_a_merge_that_lost_the_change_is_not_written(base, tmp_path, monkeypatch
     assert not out and said.startswith("advise: not written: what was learnt is lost in Q4_1")
     assert said.endswith("; store it as F16, or serve the adapter on its base")
     assert (tmp_path / "out.gguf").read_bytes() == whole and not list(tmp_path.glob(".out*"))
+
+
+def test_a_base_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    other = written(tmp_path / "other.gguf", "mamba")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/adapter_model.safetensors").write_text("never read")
+    about = {"base": f"local:{other}", "base_sha256": find(str(other)).hash, "dataset": "d", "recipe": {}, "recipe_hash": "r", "job": "k"}  # fmt: skip
+    found = Adapters(tmp_path / ".advisor/adapters").add(tmp_path / "made", about)
+    assert main(["finetune", "export", found.id, "--merged", "--out", "out.gguf"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and len(err.splitlines()) == 1
+    assert "architecture 'mamba' is not one of llama" in err and "convert_lora_to_gguf.py" in err
+    assert not list(tmp_path.glob("*out.gguf*"))
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_what_was_trained_is_saved_without_asking_the_hub(tmp_path, monkeypatch):
+    pytest.importorskip("trl")
+    peft = pytest.importorskip("peft")
+    import tiny_base
+
+    from finetune import train, weights
+    from finetune.bases import Base
+    from finetune.training import Trained
+
+    def asked(*_, **__):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
+    small = find(f"local:{tiny_base.folder(tmp_path / 'base')}")
+    model = peft.get_peft_model(weights.model(small), weights.lora(rank=2, alpha=4, dropout=0.0))
+    done = Trained(model=model, tokenizer=None, stopped=False)
+    made = train._saved(tmp_path / "made", done, Base(name="owner/name", kind="hub", path=None, hash="0"))
+    assert json.loads((made / "adapter_config.json").read_text())["base_model_name_or_path"] == "owner/name"
 
 
 def test_an_adapter_adds_what_the_merge_adds(base, tmp_path):

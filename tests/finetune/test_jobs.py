@@ -126,6 +126,19 @@ def test_a_pause_ends_the_wait_and_a_fault_of_the_network_does_not(tmp_path, dat
     assert [(j.state, pause) for j, pause in jobs.looks(key)] == [("paused", 7.0), ("paused", 0.0)]
 
 
+def test_what_a_person_must_mend_first_is_not_waited_for(tmp_path, dataset):
+    refused = JobUnavailable("the key is not taken (401)", hint="set OPENAI_API_KEY", passes=False)
+    jobs = jobs_of(tmp_path, Scripted([Standing(state="running", raw="running"), refused]))
+    key = jobs.write(RECIPE, dataset).key
+    assert [(j.state, pause) for j, pause in jobs.looks(key)] == [("written", 0.0)], (
+        "nobody sends it meanwhile"
+    )
+    jobs.submit(key)
+    with pytest.raises(JobUnavailable, match="set OPENAI_API_KEY"):
+        jobs.wait(key, every_s=0)
+    assert jobs.get(key).state == "running"
+
+
 def test_cancelled_before_and_after_it_was_sent(tmp_path, dataset):
     backend = Scripted([Standing(state="running", raw="running")])
     jobs = jobs_of(tmp_path, backend)

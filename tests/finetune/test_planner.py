@@ -1,5 +1,7 @@
 """The planner: published figures come out, and what does not fit is told with the least change that helps."""
 
+from dataclasses import replace
+
 import pytest
 
 from finetune.bases import of_config
@@ -77,3 +79,22 @@ def test_what_to_change_if_nothing_fits():
 def test_this_machine_is_measured():
     assert flops() > 1e9 and here().gib > 1
     assert "fits" in str(plan(SEVEN, Recipe(base="local:x"), [100], GPU[80])[1])
+
+
+def test_several_gpus_share_the_sequences_and_sharded_the_weights_too():
+    recipe, lengths = Recipe(base="local:x", batch_size=8), [512] * 100
+    one, eight = GPU[80], replace(GPU[80], count=8)
+    alone, together = plan(SEVEN, recipe, lengths, one), plan(SEVEN, recipe, lengths, eight)
+    sharded = plan(SEVEN, replace(recipe, extra={"sharded": True}), lengths, eight)
+    for a, t, s in zip(alone, together, sharded, strict=True):
+        assert t.memory["weights"] == a.memory["weights"]
+        assert t.memory["activations"] == pytest.approx(a.memory["activations"] / 8)
+        assert t.seconds[1] == pytest.approx(a.seconds[1] / (8 * 0.8))
+        held = 1 if s.method == "qlora" else 8
+        for part in ("weights", "gradients and AdamW"):
+            assert s.memory[part] == pytest.approx(t.memory[part] / held)
+    assert not together[0].fits and sharded[0].fits
+    told = advice(SEVENTY, recipe, lengths, replace(GPU[24], count=8))
+    assert told.startswith("set extra.sharded: then lora fits")
+    long = advice(SEVENTY, replace(recipe, batch_size=64), [4000] * 9, replace(GPU[48], count=8))
+    assert long.startswith("set extra.sharded, batch_size to 8: then lora fits")
