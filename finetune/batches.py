@@ -7,7 +7,7 @@ then count twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from accelerate.data_loader import SeedableRandomSampler
@@ -51,7 +51,11 @@ def alike(maker: Any) -> Any:
             self.train_dataset: Any = _filled(table, -self._real % self._whole)
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return _Order(self._real, -self._real % self._whole, seed=self.args.data_seed)
+            return _Order(self._real, -self._real % self._whole, seed=self.args.data_seed, epoch=self._epoch)
+
+        def _epoch(self) -> int:
+            steps: int = math.ceil(self._real / (self._whole * self.args.gradient_accumulation_steps))
+            return int(self.state.global_step) // steps
 
         def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
             # Every rank looks at the whole validation part: its loss is a mean of means, which another division would change.
@@ -91,9 +95,13 @@ def alike(maker: Any) -> Any:
 
 
 class _Order:
-    """The order of an epoch as one process has it, and what fills its last batch."""
+    """The order of an epoch as one process has it, and what fills its last batch.
 
-    def __init__(self, real: int, blank: int, *, seed: int) -> None:
+    It asks which epoch it is: the trainer tells samplers, but does not reach one of several ranks in a training that was resumed.
+    """
+
+    def __init__(self, real: int, blank: int, *, seed: int, epoch: Callable[[], int]) -> None:
+        self._epoch = epoch
         self._shuffled = SeedableRandomSampler(range(real), data_seed=seed)
         self._blank = range(real, real + blank)
 
@@ -101,11 +109,9 @@ class _Order:
         return len(self._shuffled) + len(self._blank)
 
     def __iter__(self) -> Iterator[int]:
+        self._shuffled.set_epoch(self._epoch())
         yield from self._shuffled
         yield from self._blank
-
-    def set_epoch(self, epoch: int) -> None:
-        self._shuffled.set_epoch(epoch)
 
 
 def _filled(table: Any, blank: int) -> Any:

@@ -33,6 +33,23 @@ progress.write = write
 """
 
 
+# Loaded likewise: accelerate shards on GPUs only unless it is told that it does; torch shards on the processor too.
+SHARDS = """
+import sys
+if "finetune.train" in sys.orig_argv:
+    from accelerate import state
+    from accelerate.utils import DistributedType
+    from finetune import weights
+    def init(self, *given, inner=state.AcceleratorState.__init__, fsdp_plugin=None, **named):
+        inner(self, *given, fsdp_plugin=fsdp_plugin, **named)
+        if fsdp_plugin is not None:
+            self.fsdp_plugin = fsdp_plugin
+            self.distributed_type = state.PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+    state.AcceleratorState.__init__ = init
+    weights.gpus = lambda: 2
+"""
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return tiny_base.folder(tmp_path_factory.mktemp("base"))
@@ -119,9 +136,24 @@ def test_so_with_every_method(tmp_path, base, data, more):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("weights", ["lora", "full"])
+def test_sharded_on_the_processor_it_comes_to_the_same(tmp_path, base, data, weights):
+    (tmp_path / "sitecustomize.py").write_text(SHARDS)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    two = done(job(tmp_path / "2", base, data, weights=weights, extra={"sharded": True}), PYTHONPATH=path)
+    one = done(job(tmp_path / "1", base, data, processes=1, weights=weights))
+    for name in ("held_loss", "first_held_loss", "train_loss", "steps"):
+        assert two.metrics[name] == pytest.approx(one.metrics[name], rel=1e-5), name
+    sizes = [
+        {f.name: f.stat().st_size for f in (tmp_path / n / "adapters").rglob("*.safetensors")} for n in "12"
+    ]
+    assert sizes[0] == sizes[1] and sizes[0], "what is kept is whole"
+
+
+@pytest.mark.slow
 def test_whichever_is_killed_all_are_gone_and_it_comes_to_the_same_weights(tmp_path, base, data, two):
     folder = job(tmp_path, base, data)
-    for step, which in ((3, "first"), (7, "second"), (12, "first")):
+    for step, which in ((7, "second"), (12, "first")):
         process = begun(folder)
         other = at_step(folder, process, step)
         os.kill(process.pid if which == "first" else other, signal.SIGKILL)
@@ -152,7 +184,6 @@ def test_all_stop_at_the_same_step_and_go_on_or_stop_for_good(tmp_path, base, da
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing. is deprecated:FutureWarning")
 def test_sharding_is_what_the_trainer_understands(tmp_path, monkeypatch):
-    """FSDP itself needs GPUs; see the test below, which needs two."""
     accelerate = pytest.importorskip("accelerate")
     from trl import SFTConfig
 
