@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from made_examples import example
 
+from advisor.gate.tuning import parity
 from finetune import train
 from finetune.adapters import Adapters
 from finetune.bases import find, shape
@@ -16,6 +18,7 @@ from finetune.datasets import save, split
 from finetune.progress import Progress, read
 from finetune.recipe import Recipe
 from rag.local_models import sha256_of
+from router.models import load
 
 pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
@@ -85,6 +88,23 @@ def test_every_method_learns_and_is_kept(tmp_path, base, data, more):
     (found,) = Adapters(tmp_path / "adapters").all()
     assert found.is_adapter == (more.get("weights") != "full")
     assert not Adapters(tmp_path / "adapters").faults(found.id)
+
+
+# PEFT asks for a name that Transformers has renamed.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_what_learnt_tools_is_served_as_it_learnt_them(tmp_path, base):
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
+    calling = {"role": "assistant", "content": None, "tool_calls": [call]}
+    made = (replace(e, messages=(*e.prompt, calling), tools=(tool,)) for e in map(example, range(40)))
+    done = run(job(tmp_path, base, save(split(made), tmp_path / "datasets"), epochs=20))
+    assert done.stage == "succeeded", done.message
+    adapters = Adapters(tmp_path / "adapters")
+    (found,) = adapters.all()
+    assert found.tools_in_text
+    served, bare = (load(f"hf:{base}{which}", adapters=adapters.folder) for which in (f"+{found.id}", ""))
+    seen = parity(served, bare, adapters.probes(found.id))
+    assert seen.n == 8 and seen.same == 1.0, str(seen)
 
 
 def test_a_longest_example_is_refused_and_not_cut(tmp_path, base, data):
