@@ -44,7 +44,7 @@ def main() -> None:
     args = parser.parse_args()
     seeds = args.seeds
     print(
-        "| remedy | failures, good, general | promoted | canary | let through | refused | not enough evidence |"
+        "| remedy | noise | failures, good, general | promoted | canary | let through | refused | not enough evidence |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name, (mends, breaks, harms, issues) in KINDS.items():
