@@ -12,10 +12,10 @@ from test_ranks import alive, until
 
 from finetune import train
 from finetune.adapters import Adapters
-from finetune.bases import file_hash
 from finetune.datasets import save, split
 from finetune.progress import CANCEL, Progress, read
 from finetune.recipe import Recipe
+from rag.local_models import sha256_of
 
 pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
@@ -99,7 +99,7 @@ def at_step(folder, process, step):
 def made(folder):
     adapters = Adapters(folder.parent.parent / "adapters")
     (found,) = adapters.all()
-    return file_hash(adapters.path(found.id) / "adapter_model.safetensors")
+    return sha256_of(adapters.path(found.id) / "adapter_model.safetensors")
 
 
 @pytest.fixture(scope="module")
