@@ -63,6 +63,7 @@ class Advisor:
         self.calibration = calibration.standing(()).message
         self._judge = _judge(self.settings.judge)
         self._learned: Mapping[str, tuple[int, int]] = {}
+        self._refused: tuple[str, ...] = ()
         self._observer: Observer | None = None
         self._starting = threading.Lock()
 
@@ -138,7 +139,7 @@ class Advisor:
             if self._judge is not None:
                 self._judge.cache = state.verdicts()
             self._calibrate(state.labels(), paths)
-            self._learned = state.learned()
+            self._learned, self._refused = state.learned(), state.refused()
             tally = Tally()
             reading = read(
                 paths,
@@ -235,7 +236,7 @@ class Advisor:
             exchanges=tally.exchanges, failures=tally.failed, undetermined=tally.undetermined, good=tally.exchanges - tally.failed,
             calibrated=self.weights.calibrated, documents=self.document_count, served=tally.served / n,
             labelled=len(self.context.labelled), models=dict(sorted(tally.models.items())), tokens=round(tally.tokens / n, 1),
-            days=tally.days(), today=datetime.now(UTC).date().isoformat(), learned=self._learned,
+            days=tally.days(), today=datetime.now(UTC).date().isoformat(), learned=self._learned, refused=self._refused,
         )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class Facts:
         days: Time span of the log in days, None if it holds no times.
         today: ISO date the plan is made for; decides which provider still serves what.
         learned: What came of remedies of each kind that were applied here before: (held-out failures mended, tried).
+        refused: Ids of the issues for which the gate refused a change to the prompt; what is dearer need not wait for one there.
     """
 
     exchanges: int
@@ -45,6 +46,7 @@ class Facts:
     days: float | None
     today: str
     learned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -342,6 +342,13 @@ class State:
             for at, kind, verdict, body in rows
         ]
 
+    def refused(self) -> tuple[str, ...]:
+        """Return the issues for which the gate last refused a change to the prompt, by id."""
+        last = {
+            issue: o.verdict for o in self.outcomes() if o.kind == "ChangePrompt" for issue in o.body.get("issues", ())
+        }  # fmt: skip
+        return tuple(sorted(issue for issue, verdict in last.items() if verdict == "refused"))
+
     def learned(self) -> dict[str, tuple[int, int]]:
         """Return, by kind of remedy, how many held-out failures were mended of how many tried, over all that was gated."""
         found: dict[str, tuple[int, int]] = {}
@@ -420,7 +427,7 @@ class _Verdicts(MutableMapping[str, str]):
 
 def _facts_of(data: dict[str, Any]) -> Facts:
     learned = {kind: (int(k), int(n)) for kind, (k, n) in data.get("learned", {}).items()}
-    return Facts(**{**data, "learned": learned})
+    return Facts(**{**data, "learned": learned, "refused": tuple(data.get("refused", ()))})
 
 
 def _gaps(text: str) -> frozenset[Gap]:

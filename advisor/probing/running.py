@@ -65,7 +65,8 @@ def probe_run(
         model = Remembered(subject.model_reference, subject.model, config.state / "probes.db", budget)
         return Asker(subject=subject, model=model, context=context)
 
-    facts = state.runs()[-1].facts
+    # What came of remedies since then counts too: after a refusal what is dearer is due.
+    facts = replace(state.runs()[-1].facts, learned=state.learned(), refused=state.refused())
     found = probe(wanted, facts, seen, Workshop(seen, config, sources), asker, size=size, tell=tell)
     spent = f"{budget.spent_calls} calls, {budget.free} known already, ${budget.spent_usd:.2f}"
     return replace(_kept(state, issues, found), spent=spent)

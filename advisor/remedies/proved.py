@@ -26,7 +26,7 @@ def proposals(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) 
     """Yield what a proof names for its gap."""
     if proof.named is not None:
         yield from _NAMED[proof.named](issue, proof, facts)
-        yield from _beside(issue, proof, facts)
+        yield from _beside(issue, proof, facts, catalog)
     elif not proof.settled:
         yield from _open(issue, proof, facts, catalog)
     elif proof.gap == "knowledge":
@@ -37,9 +37,11 @@ def proposals(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) 
         yield from _trained(issue, proof, facts, catalog)
 
 
-def _beside(issue: Issue, proof: Proof, facts: Facts) -> Iterator[Proposal]:
-    """Yield a classifier where words in the prompt turn only some of the wrong labels: it is trained in seconds, and the gate keeps the
-    prompt alone where that is as good."""
+def _beside(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
+    """Yield what is dearer than what the probes name: once the gate refused a change to the prompt, or where a classifier is trained in
+    seconds and words in the prompt turn only some of the wrong labels; the gate keeps the prompt alone where that is as good."""
+    if issue.id in facts.refused and proof.named in ("settings", "rule", "exemplars"):
+        yield from training.proposals(issue, proof.gap, facts, catalog, tried=True)
     seen = proof.rung(proof.named) if proof.named in ("rule", "exemplars") else None
     if proof.gap != "classification" or seen is None or seen.turned == seen.asked:
         return
@@ -142,8 +144,9 @@ def _trained(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -
 
 
 def _open(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
-    """Keep what the log alone suggests where too few could be judged, and say so; nothing is trained on that."""
-    found = [p for p in inferred(issue, proof.gap, facts, catalog) if p.kind != "FineTune"]
+    """Keep what the log alone suggests where too few could be judged, and say so; nothing is trained on that until the gate refused less."""
+    trains = issue.id in facts.refused
+    found = [p for p in inferred(issue, proof.gap, facts, catalog) if p.kind != "FineTune" or trains]
     for p in found:
         yield replace(p, why=f"{p.why} Probed, and still open: too few could be judged. {proof.told}")
     if not found:
@@ -160,7 +163,7 @@ def inferred(issue: Issue, gap: Gap, facts: Facts, catalog: Sequence[Row]) -> It
         yield from knowledge.proposals(issue, facts)
         return
     yield from form.proposals(issue, gap, facts)
-    yield from training.proposals(issue, gap, facts, catalog)
+    yield from training.proposals(issue, gap, facts, catalog, tried=issue.id in facts.refused)
 
 
 def _person(issue: Issue, proof: Proof) -> Proposal:

@@ -31,7 +31,7 @@ def proposals(
     """Yield a fine-tune as what comes after the prompt, for form and tool calls that fail often enough.
 
     Args:
-        tried: Whether probes showed that no change to the prompt holds; then it need not wait for that.
+        tried: Whether probes or the gate showed that no change to the prompt holds; then it need not wait for that.
     """
     if gap not in LEAST_EXAMPLES or issue.rate.count < _LEAST_FAILURES or _mended_by_a_setting(issue):
         return

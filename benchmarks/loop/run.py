@@ -112,18 +112,22 @@ def story(world: World, folder: Path) -> Told:
 
 
 def _mended(told: Told) -> None:
-    """Probe what the last run planned, and carry out what the probes say."""
+    """Probe what the last run planned and carry out what the probes say; what the gate refuses is probed once more, as an operator would."""
     inferred = _remedies()
     told.inferred += [kind for kind in inferred if kind not in told.inferred]
     if not inferred:
         return
-    with _timed(told, "probe"):
-        _run("probe")
-    confirmed = _remedies()
-    told.confirmed += [kind for kind in confirmed if kind not in told.confirmed]
-    if confirmed:
+    for _ in range(2):
+        with _timed(told, "probe"):
+            _run("probe")
+        confirmed = _remedies()
+        told.confirmed += [kind for kind in confirmed if kind not in told.confirmed]
+        if not confirmed:
+            return
         with _timed(told, "apply"):
-            _applied(told)
+            done = _applied(told)
+        if any(action != "refused" for action in done):
+            return
 
 
 def _logged(world: World, rng: Random) -> set[str]:
@@ -170,13 +174,16 @@ def _remedies() -> list[str]:
     return [r["kind"] for r in plan["remedies"] if r["kind"] not in ("Nothing", "NotEnoughEvidence")]
 
 
-def _applied(told: Told) -> None:
+def _applied(told: Told) -> list[str]:
+    found = []
     for done in json.loads(_run("apply", "--yes", "--json")):
+        found.append(done["action"])
         told.actions.append(f"{done['action']}: {done['reason']}")
         told.made += [f"{t['kind']} {t['standing']}: {t['what']} ({t['why']})" for t in done["tried"]]
         if done["action"] == "canary":
             # An operator would wait for the canary's comparison; here all are to be asked again at once.
             Live(Path(".advisor")).promote(done["release"], why="the benchmark asks everybody")
+    return found
 
 
 def _run(*args: str) -> str:

@@ -342,6 +342,22 @@ def test_a_classifier_is_tried_beside_a_prompt_that_turns_only_some_labels():
     assert kinds(found) == [("ChangePrompt", False)]  # nothing to train it on
 
 
+@pytest.mark.parametrize("probed", [(), ("style", "exemplars"), ("style", None)], ids=str)
+def test_what_is_dearer_is_due_once_the_gate_refused_a_prompt(probed):
+    """Whether nothing was probed, the probes name the prompt, or they leave it open."""
+    fields = {"cause": "required_element", "broken": (DECLARED,)}
+    found = (
+        proved(*probed, settled=probed[1] is not None, **fields)
+        if probed
+        else issues(gaps=("style",), **fields)
+    )
+    assert ("FineTune", False) not in kinds(found)
+    refused = dataclasses.replace(FACTS, refused=tuple(i.id for i in found))
+    assert kinds(found, refused)[0][0] == "ChangePrompt"
+    assert ("FineTune", False) in kinds(found, refused)
+    assert ("FineTune", False) not in kinds(found, dataclasses.replace(FACTS, refused=("another",)))
+
+
 def test_training_no_longer_waits_once_the_prompt_was_shown_not_to_hold():
     found = proved("style", None, cause="required_element", broken=(DECLARED,))
     (remedy,) = plan(found, FACTS).remedies

@@ -167,7 +167,9 @@ def test_an_interrupt_is_code_130_and_no_traceback(place):
     with (place / "big.jsonl").open("w", encoding="utf-8") as out:
         for i in range(60_000):
             out.write(json.dumps(BAD | {"id": f"b-{i}", "question": f"Do you ship {i}?"}) + "\n")
-    code = "from advisor.cli import main; raise SystemExit(main(['big.jsonl', '--workers', '1']))"
+    # A shell that runs the tests in the background has told its children to ignore interrupts.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeding}; from advisor.cli import main; raise SystemExit(main(['big.jsonl', '--workers', '1']))"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
