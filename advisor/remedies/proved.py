@@ -144,9 +144,14 @@ def _trained(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -
 
 
 def _open(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
-    """Keep what the log alone suggests where too few could be judged, and say so; nothing is trained on that until the gate refused less."""
-    trains = issue.id in facts.refused
-    found = [p for p in inferred(issue, proof.gap, facts, catalog) if p.kind != "FineTune" or trains]
+    """Keep what the log alone suggests where too few could be judged, and say so; no language model is trained on that until the gate refused
+    less, while a classifier costs seconds and the gate judges it."""
+    trains = issue.id in facts.refused or proof.gap == "classification"
+    found = [
+        p
+        for p in inferred(issue, proof.gap, facts, catalog)
+        if p.kind != "FineTune" or (trains and not p.blocked)
+    ]
     for p in found:
         yield replace(p, why=f"{p.why} Probed, and still open: too few could be judged. {proof.told}")
     if not found:

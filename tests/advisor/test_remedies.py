@@ -340,6 +340,9 @@ def test_a_classifier_is_tried_beside_a_prompt_that_turns_only_some_labels():
     assert kinds(found, labelled) == [("ChangePrompt", False), ("FineTune", False)]
     assert "turned 9 of 10 only" in plan(found, labelled).remedies[1].why
     assert kinds(found) == [("ChangePrompt", False)]  # nothing to train it on
+    still_open = proved("classification", None, settled=False, cause="misrouted")
+    assert kinds(still_open, labelled) == [("ChangePrompt", False), ("FineTune", False)]
+    assert kinds(still_open) == [("ChangePrompt", False)]
 
 
 @pytest.mark.parametrize("probed", [(), ("style", "exemplars"), ("style", None)], ids=str)
