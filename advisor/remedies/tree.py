@@ -64,11 +64,11 @@ def _proposals(issue: Issue, facts: Facts, catalog: Sequence[Row]) -> Iterator[P
 
 
 def _joined(proposals: Iterable[Proposal]) -> list[list[Proposal]]:
-    """Proposals of the same thing together."""
-    found: dict[tuple[str, str], list[Proposal]] = defaultdict(list)
+    """Proposals of the same thing together, each issue once: two of its gaps may ask for the same."""
+    found: dict[tuple[str, str], dict[str, Proposal]] = defaultdict(dict)
     for proposal in proposals:
-        found[proposal.kind, proposal.key].append(proposal)
-    return list(found.values())
+        found[proposal.kind, proposal.key].setdefault(proposal.issue.id, proposal)
+    return [list(part.values()) for part in found.values()]
 
 
 def _too_few(part: Sequence[Proposal]) -> bool:

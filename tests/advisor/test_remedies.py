@@ -368,6 +368,23 @@ def test_training_no_longer_waits_once_the_prompt_was_shown_not_to_hold():
     assert remedy.needs == ()
 
 
+def test_an_issue_whose_gaps_ask_for_the_same_is_named_once():
+    rungs = (rung("unchanged", turned=0, verdict="no"), rung("settings"))
+    both = [
+        dataclasses.replace(
+            i,
+            proofs=tuple(
+                Proof(gap=g, rungs=rungs, named="settings", settled=True, subject="x", stand_in=False)
+                for g in ("knowledge", "style")
+            ),
+        )
+        for i in issues(gaps=("knowledge", "style"), cause="tone")
+    ]
+    found = plan(both, FACTS)
+    assert all(len(r.issues) == len(set(r.issues)) for r in found.remedies)
+    assert from_json(to_json(found)) == found
+
+
 def test_too_few_to_say_is_said_and_what_the_log_suggests_stays():
     remedies = plan(proved("style", None, settled=False, cause="tone"), FACTS).remedies
     assert {r.kind for r in remedies} == {"ChangePrompt"}
