@@ -125,7 +125,8 @@ class Carrier:
     def _made(self, remedy: Remedy) -> Made:
         state, key = self._place.state, (self._plan.hash, f"{self._place.base.id}/{remedy.id}", "made")
         known = state.step(*key)
-        if known is not None:
+        # What could not be made, for want of money, a key or room, is tried again.
+        if known is not None and known["release"] is not None:
             return Made(**{**known, "gaps": frozenset(g for g in GAPS if g in known["gaps"])})
         module, _, name = MAKERS[remedy.kind].partition(":")
         maker: Callable[[Workplace, Remedy], Made] = getattr(import_module(module), name)

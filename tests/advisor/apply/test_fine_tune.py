@@ -130,6 +130,9 @@ def test_a_bot_that_cannot_be_trained_is_named(place, capsys):
         done["tried"][0]["what"]
         == "planted:shop cannot be trained here; name a model that can under train.base"
     )
+    # Once it can, the same plan carries it out.
+    (place / "advisor.yaml").write_text(CONFIG, encoding="utf-8")
+    assert applied(capsys)["tried"][0]["standing"] == "accepted"
 
 
 def test_at_a_provider_it_must_be_agreed_to(place, capsys):
