@@ -14,7 +14,7 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,9 @@ from router.models import load
 from router.models.port import ChatModel
 
 _CLASSES = 10
-_MOST = 16
+_MOST = 48
+_HEAD = "head on MiniLM"
+Ask = Callable[[str], str]
 
 
 def main() -> None:
@@ -46,81 +48,82 @@ def main() -> None:
     chance = random.Random(args.seed)
     taught, judged = _drawn(args.data, chance, args.texts, args.judged)
     labels = sorted({label for _, label in taught})
+    print(f"{len(labels)} classes, {len(taught)} texts teach, {len(judged)} judge", flush=True)
+    recipe = Recipe(
+        base="local:smollm2", task="classification", replay_share=args.share, epochs=args.epochs, seed=args.seed
+    )  # fmt: skip
     system = f"You sort what customers of a bank write.\nReply with exactly one of these labels and nothing else: {', '.join(labels)}"
-
-    examples = [_example(system, *row, n) for n, row in enumerate(taught)]
-    chance.shuffle(examples)
-    base = opened("local:smollm2", state)
-    lora = Recipe(
-        base="local:smollm2",
-        task="classification",
-        replay_share=args.share,
-        epochs=args.epochs,
-        seed=args.seed,
-    )
-    tenth = len(examples) // 10
-    dataset = Dataset(train=tuple(examples[tenth:]), validation=tuple(examples[:tenth]))
-    reference, metrics = trained(with_replay(dataset, args.share, base), lora, state)
-    head, head_metrics = trained(
-        Dataset(train=tuple(examples)),
-        Recipe(base="local:minilm", task="classification", weights="head", replay_share=0.0),
-        state,
-    )
-    tuned, classifier = (
-        opened(reference, state),
-        load(head),
-    )
-    # The same examples before every question: a model that keeps what it has read answers ten times as fast.
-    keeping = opened("local:smollm2", state, reuse=True)
-    shown = [m for label in labels for m in _shown(next(row for row in taught if row[1] == label))]
-
-    def asking(model: ChatModel, before: Sequence[dict[str, str]], *, held: bool) -> Callable[[str], str]:
-        schema = {
-            "type": "object", "properties": {"label": {"type": "string", "enum": labels}}, "required": ["label"], "additionalProperties": False,
-        }  # fmt: skip
-
-        def ask(text: str) -> str:
-            messages = [
-                {"role": "system", "content": system},
-                *before,
-                {"role": "user", "content": text},
-            ]
-            said = model.complete(messages, schema=schema if held else None, max_tokens=3 * _MOST).text
-            return str(json.loads(said)["label"]) if held else said.strip()
-
-        return ask
-
-    ways = {
-        "the prompt alone, held": asking(keeping, [], held=True),
-        "an example a class in the prompt, held": asking(keeping, shown, held=True),
-        "adapter, as written": asking(tuned, [], held=False),
-        "adapter, held": asking(tuned, [], held=True),
-        "head on MiniLM": lambda text: classifier.complete([{"role": "user", "content": text}]).text.strip(),
-    }
-    print(
-        f"{len(labels)} classes, {len(taught)} texts teach, {len(judged)} judge; adapter {metrics['steps']:.0f} steps, {metrics['process_seconds']:.0f} s, "
-        f"head {head_metrics['process_seconds']:.0f} s; {reference}, {head}\n"
-    )
-    print(
-        "| way | macro-F1 | accuracy | s a text | against the head, exact McNemar p |\n|---|---|---|---|---|"
-    )
-    found: dict[str, list[str]] = {}
-    spent: dict[str, float] = {}
-    for name, ask in reversed(ways.items()):
+    found, spent = {}, {}
+    for name, ask in _ways(system, labels, taught, recipe, chance, state).items():
         start = time.monotonic()
         found[name] = [ask(text) for text, _ in judged]
         spent[name] = (time.monotonic() - start) / len(judged)
-    right = {
-        name: [s == label for s, (_, label) in zip(said, judged, strict=True)] for name, said in found.items()
-    }
-    for name in ways:
-        n = share(sum(right[name]), len(judged))
-        lost = sum(h and not o for h, o in zip(right["head on MiniLM"], right[name], strict=True))
-        won = sum(o and not h for h, o in zip(right["head on MiniLM"], right[name], strict=True))
-        print(
-            f"| {name} | {_f1(found[name], judged, labels):.3f} | {n.value:.3f} [{n.low:.3f}, {n.high:.3f}] | {spent[name]:.3f} | {mcnemar(lost, won):.2g} |"
-        )
+    print(_table(found, spent, judged, labels))
     print(f"\n{time.monotonic() - begun:.0f} s in all; {machine()}")
+
+
+def _ways(
+    system: str, labels: Sequence[str], taught: Sequence[tuple[str, str]], recipe: Recipe, chance: random.Random, state: Path
+) -> dict[str, Ask]:  # fmt: skip
+    """Train the adapter and the head, and return what gives a label to a text, by name."""
+    examples = [_example(system, *row, n) for n, row in enumerate(taught)]
+    chance.shuffle(examples)
+    tenth = len(examples) // 10
+    dataset = Dataset(train=tuple(examples[tenth:]), validation=tuple(examples[:tenth]))
+    dataset = with_replay(dataset, recipe.replay_share, opened("local:smollm2", state))
+    reference, metrics = trained(dataset, recipe, state)
+    own = Recipe(base="local:minilm", task="classification", weights="head", replay_share=0.0)
+    head, head_metrics = trained(Dataset(train=tuple(examples)), own, state)
+    print(
+        f"adapter {metrics['steps']:.0f} steps, {metrics['process_seconds']:.0f} s, head {head_metrics['process_seconds']:.0f} s; {reference}, {head}\n"
+    )
+    # The same examples before every question: a model that keeps what it has read answers ten times as fast.
+    keeping, tuned, classifier = (
+        opened("local:smollm2", state, reuse=True),
+        opened(reference, state),
+        load(head),
+    )
+    shown = [m for label in labels for m in _shown(next(row for row in taught if row[1] == label))]
+    return {
+        "the prompt alone, held": _asking(keeping, system, [], labels),
+        "an example a class in the prompt, held": _asking(keeping, system, shown, labels),
+        "adapter, as written": _asking(tuned, system, []),
+        "adapter, held": _asking(tuned, system, [], labels),
+        _HEAD: lambda text: classifier.complete([{"role": "user", "content": text}]).text.strip(),
+    }
+
+
+def _asking(
+    model: ChatModel, system: str, before: Sequence[dict[str, str]], labels: Sequence[str] = ()
+) -> Ask:
+    """Ask a model for a label; it can say nothing else where labels are given."""
+    schema = {
+        "type": "object", "properties": {"label": {"type": "string", "enum": list(labels)}}, "required": ["label"], "additionalProperties": False,
+    }  # fmt: skip
+
+    def ask(text: str) -> str:
+        messages = [{"role": "system", "content": system}, *before, {"role": "user", "content": text}]
+        said = model.complete(messages, schema=schema if labels else None, max_tokens=_MOST).text
+        return str(json.loads(said)["label"]) if labels else said.strip()
+
+    return ask
+
+
+def _table(
+    found: Mapping[str, Sequence[str]], spent: Mapping[str, float], judged: Sequence[tuple[str, str]], labels: Sequence[str]
+) -> str:  # fmt: skip
+    right = {n: [s == label for s, (_, label) in zip(said, judged, strict=True)] for n, said in found.items()}
+    lines = [
+        "| way | macro-F1 | accuracy | s a text | against the head, exact McNemar p |",
+        "|---|---|---|---|---|",
+    ]
+    for name in found:
+        n, both = share(sum(right[name]), len(judged)), list(zip(right[_HEAD], right[name], strict=True))
+        p = mcnemar(both.count((True, False)), both.count((False, True)))
+        lines.append(
+            f"| {name} | {_f1(found[name], judged, labels):.3f} | {n.value:.3f} [{n.low:.3f}, {n.high:.3f}] | {spent[name]:.3f} | {p:.2g} |"
+        )
+    return "\n".join(lines)
 
 
 def _drawn(data: Path, chance: random.Random, texts: int, judged: int) -> tuple[list[tuple[str, str]], ...]:

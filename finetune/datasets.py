@@ -14,6 +14,8 @@ from finetune.examples import Example, from_json, to_json
 from rag.files import folder_once
 
 PARTS = ("train", "validation", "held_out")
+_NEVER_HELD = frozenset({"replay", "generic"})
+"""Origins that teach only not to forget."""
 
 
 class DatasetFailed(RuntimeError):
@@ -35,6 +37,13 @@ class Dataset:
     validation: tuple[Example, ...] = ()
     held_out: tuple[Example, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def validates(self) -> bool:
+        """Whether the validation part has examples of every origin that teaches; if not, its loss says nothing of what it lacks, and a
+        training must not stop by it."""
+        own, told = ({e.origin for e in part} - _NEVER_HELD for part in (self.train, self.validation))
+        return bool(told) and own <= told
 
     @property
     def hash(self) -> str:
@@ -71,7 +80,7 @@ def split(
     for example in examples:
         where = _place(example.group, salt)
         held = "held_out" if where < held_out else "validation" if where < held_out + validation else "train"
-        parts["train" if example.origin in ("replay", "generic") else held].append(example)
+        parts["train" if example.origin in _NEVER_HELD else held].append(example)
     return Dataset(
         train=tuple(parts["train"]), validation=tuple(parts["validation"]), held_out=tuple(parts["held_out"])
     )
@@ -82,7 +91,7 @@ def leaks(dataset: Dataset) -> tuple[str, ...]:
     seen: dict[str, set[str]] = {}
     for part in PARTS:
         for example in getattr(dataset, part):
-            if example.origin not in ("replay", "generic"):
+            if example.origin not in _NEVER_HELD:
                 seen.setdefault(f"group {example.group}", set()).add(part)
             seen.setdefault(f"example {example.hash}", set()).add(part)
     return tuple(

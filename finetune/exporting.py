@@ -8,6 +8,7 @@ from pathlib import Path
 from finetune import bases
 from finetune.adapters import ADAPTER, MODEL, Adapters, Provenance
 from finetune.backends.port import JobError, JobRefused
+from rag.files import whole
 
 LEAST_COSINE = 0.15
 """Below this, what is stored after a merge has little to do with what was learnt. On SmolLM2-135M with a small adapter, Q8_0 (0.20 in the
@@ -71,19 +72,18 @@ def _merged(found: Provenance, adapter: Path, out: Path, how: tuple[str, Path]) 
         raise JobRefused(
             f"{reference} is no GGUF file", hint="merge with PEFT and use llama.cpp's convert_hf_to_gguf.py"
         )
-    draft = out.with_name(f".{out.name}.draft")
     try:
         gguf_files.check(base.path)
         loaded = weights.merged(base, adapter, four_bit=found.recipe.get("weights") == "qlora", cache=cache)
-        kept = gguf_files.write_model(weights.arrays_of(loaded), base.path, draft, quantisation=quantisation)
-        if kept.cosine < LEAST_COSINE:
-            raise ChangeLost(
-                f"not written: what was learnt is lost in {quantisation} (the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one meant)",
-                hint="store it as F16, or serve the adapter on its base",
+        with whole(out) as part:
+            kept = gguf_files.write_model(
+                weights.arrays_of(loaded), base.path, part, quantisation=quantisation
             )
-        draft.replace(out)
+            if kept.cosine < LEAST_COSINE:
+                raise ChangeLost(
+                    f"not written: what was learnt is lost in {quantisation} (the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one meant)",
+                    hint="store it as F16, or serve the adapter on its base",
+                )
     except gguf_files.ExportFailed as error:
         raise JobRefused(str(error)) from error
-    finally:
-        draft.unlink(missing_ok=True)
     return f"the change stored is the one meant, within {quantisation} (least cosine {kept.cosine:.2f}, {kept.worst or 'all'})"

@@ -201,8 +201,8 @@ def _memory(
     )
     last = 6 * batch * length * shape.vocabulary * width / 2
     parts = {
-        _SHARDED[0]: weights,
-        _SHARDED[1]: training,
+        "weights": weights,
+        "gradients and AdamW": training,
         "activations": activations,
         "last layer": last,
     }

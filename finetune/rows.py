@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from finetune.examples import Example, text_of
-from rag.tool_text import with_tools
+from rag.tool_text import knows_tools, with_tools
 
 IGNORED = -100
 """Label of a token that is read and not learnt."""
@@ -129,14 +129,9 @@ def fitted(
     A template that knows no tools gets them and their calls as text (`rag.tool_text`), as the engines that serve the model do.
     """
     plain = [_plain(m) for m in messages]
-    if knows_tools(tokenizer):
+    if knows_tools(tokenizer.chat_template):
         return plain, [dict(t) for t in tools] or None
     return with_tools(plain, tools), None
-
-
-def knows_tools(tokenizer: Tokenizer) -> bool:
-    """Whether a tokeniser's chat template renders tools."""
-    return "tools" in str(tokenizer.chat_template)
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:

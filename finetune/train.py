@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,12 +31,13 @@ from finetune.defaults import Settings, settle
 from finetune.examples import Example
 from finetune.progress import CANCEL, Progress, Stage, read, tell
 from finetune.recipe import Recipe
-from finetune.rows import knows_tools, prompted
+from finetune.rows import prompted
 from rag.files import write
 from rag.locks import Locked, exclusive, make
+from rag.tool_text import knows_tools
 
 LOCK = "train.lock"
-_PROBES = 8
+_PROBES = 16
 _PROBE_TOKENS = 40
 _PATIENCE_S = 10.0
 _LOST_S = 60.0
@@ -157,7 +159,7 @@ def _tuned(
     weights.unpack(base, ways.cache)
     with ranks.together(count, (sys.executable, "-m", "finetune.train", str(folder)), lost):
         try:
-            done = training.train(base, recipe, settings, (dataset.train, dataset.validation), ways)
+            done = training.train(base, recipe, settings, _parts(dataset), ways)
         except Exception as error:
             if count > 1 and weights.is_peer_lost(error):
                 time.sleep(_LOST_S)
@@ -169,7 +171,9 @@ def _tuned(
         return replace(now, stage=stage, message="stopped as asked", left_s=None)
     tell(folder, replace(now, stage="saving", left_s=None))
     about = _about(job, what, base.hash, done.metrics)
-    about["tools_in_text"] = any(e.tools for e in dataset.train) and not knows_tools(done.tokenizer)
+    about["tools_in_text"] = any(e.tools for e in dataset.train) and not knows_tools(
+        done.tokenizer.chat_template
+    )
     made = _saved(folder / "made", done, base)
     _probed(made, done, (*dataset.validation, *dataset.train))
     found = adapters.add(made, about)
@@ -194,7 +198,7 @@ def _followed(folder: Path) -> int:
             ways = training.Ways(
                 folder=folder / "checkpoints", cache=_cache(job), tell=lambda _: None, stop=lambda: False, ranks=int(os.environ["WORLD_SIZE"])
             )  # fmt: skip
-            training.train(base, recipe, settings, (dataset.train, dataset.validation), ways)
+            training.train(base, recipe, settings, _parts(dataset), ways)
             return 0
         except Exception as error:
             traceback.print_exc()
@@ -206,6 +210,11 @@ def _followed(folder: Path) -> int:
 def _settled(recipe: Recipe, dataset: Dataset) -> tuple[bases.Base, Settings]:
     base = bases.find(recipe.base)
     return base, settle(recipe, parameters=_parameters(base), examples=len(dataset.train))
+
+
+def _parts(dataset: Dataset) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """What is learnt, and what tells when to stop, where it can."""
+    return dataset.train, dataset.validation if dataset.validates else ()
 
 
 def _cache(job: Mapping[str, Any]) -> Path:
@@ -233,7 +242,7 @@ def _probed(target: Path, done: Any, examples: Sequence[Example]) -> None:
     """Write down what the trained weights reply to a few prompts, for whoever serves them to hold it against."""
     from finetune import weights
 
-    asked = examples[:_PROBES]
+    asked = _spread(examples)[:_PROBES]
     rendered = [prompted(e, done.tokenizer) for e in asked]
     replies = weights.replies(done.model, done.tokenizer, rendered, most=_PROBE_TOKENS)
     data = [
@@ -243,6 +252,16 @@ def _probed(target: Path, done: Any, examples: Sequence[Example]) -> None:
     (target / PROBES).write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
+def _spread(examples: Sequence[Example]) -> list[Example]:
+    """Examples in turn from each origin, so that a few hold what was to be learnt and not only what was known."""
+    seen: Counter[str] = Counter()
+    placed = []
+    for example in examples:
+        placed.append((seen[example.origin], example))
+        seen[example.origin] += 1
+    return [example for _, example in sorted(placed, key=lambda p: p[0])]
+
+
 def _saved(target: Path, done: Any, base: bases.Base) -> Path:
     """Write what was trained into a folder: an adapter as safetensors and GGUF, whole weights as GGUF."""
     from finetune import gguf_files, weights
@@ -250,7 +269,7 @@ def _saved(target: Path, done: Any, base: bases.Base) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     source = base.path if base.kind == "gguf" else None
-    if hasattr(done.model, "peft_config"):
+    if weights.is_adapter(done.model):
         for config in done.model.peft_config.values():
             config.base_model_name_or_path = (
                 base.name

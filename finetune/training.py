@@ -108,7 +108,6 @@ def train(
         TrainingFailed: An example is too long or cannot be rendered.
     """
     weights.seeded(recipe.seed)
-    weights.unpack(base, ways.cache)
     tokenizer = weights.tokenizer(base, cache=ways.cache)
     tables, longest = _tables(recipe, parts, tokenizer)
     sharded = _sharded(recipe, ways)
@@ -131,15 +130,8 @@ def train(
         weights.in_float(trainer.model)
     begun = time.monotonic()
     done = trainer.train(resume_from_checkpoint=_newest(ways.folder, clean=ways.first))
-    own, total = weights.trained_share(trainer.model)
-    held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
+    metrics = {"train_loss": float(done.training_loss), "seconds": time.monotonic() - begun, **_metrics(trainer, watch)}  # fmt: skip
     stopped = watch.stopped and trainer.state.global_step < trainer.state.max_steps
-    metrics = {
-        "train_loss": float(done.training_loss), "steps": float(trainer.state.global_step), "best_step": float(trainer.state.best_global_step or trainer.state.global_step),
-        "seconds": time.monotonic() - begun, "trained_parameters": float(own), "parameters": float(total), "trained_tokens": float(watch.tokens), "step_seconds": watch.pace.seconds,
-        **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
-        **({"peak_memory_bytes": float(peak)} if (peak := weights.peak_memory()) is not None else {}),
-    }  # fmt: skip
     trained = trainer.model
     if sharded:
         # A collective: every rank hands over its part, and only the first keeps the whole, in the machine's memory.
@@ -149,6 +141,18 @@ def train(
     if ways.ranks > 1:
         trainer.accelerator.end_training()
     return Trained(model=trained, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _metrics(trainer: Any, watch: Any) -> dict[str, float]:
+    own, total = weights.trained_share(trainer.model)
+    steps, peak = trainer.state.global_step, weights.peak_memory()
+    held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
+    return {
+        "steps": float(steps), "best_step": float(trainer.state.best_global_step or steps), "trained_parameters": float(own), "parameters": float(total),
+        "trained_tokens": float(watch.tokens), "step_seconds": watch.pace.seconds,
+        **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
+        **({"peak_memory_bytes": float(peak)} if peak is not None else {}),
+    }  # fmt: skip
 
 
 def _sharded(recipe: Recipe, ways: Ways) -> bool:

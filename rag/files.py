@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,19 +19,27 @@ def write(text: str, path: str | os.PathLike[str]) -> Path:
         OSError: The folder cannot be made or written to.
     """
     target = Path(path)
+    with whole(target) as part:
+        part.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    return target
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """Give a path to write a file to; it takes the target's place at the end, or is gone if something was raised.
+
+    Raises:
+        OSError: The folder cannot be made or written to.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, because replacing is atomic only within one file system.
     part = _part(target)
     try:
-        with part.open("x", encoding="utf-8", errors="replace", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield part
+        sync(part)
         part.replace(target)
-    except BaseException:
+    finally:
         part.unlink(missing_ok=True)
-        raise
-    return target
 
 
 def folder_once(target: Path, make: Callable[[Path], object]) -> Path:

@@ -1,12 +1,13 @@
-"""Tools as text, for a model whose chat template knows none: told of in the system message, calls written into the reply.
+"""Tools as text, for a model whose chat template knows none: told of in the system message, calls written into the reply and read out of it.
 
-The form is that of the open models that were trained on tools (Hermes, Qwen). The trainer and the engines both write it by this module, so
-that what was learnt is what is served.
+The form is that of the open models that were trained on tools (Hermes, Qwen). The trainer and the engines both use this module, so that what
+was learnt is what is served.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,13 @@ _INTRO = (
     "You may call functions to help the user. The functions:\n{tools}\n"
     'To call one, answer only with <tool_call>{{"name": ..., "arguments": {{...}}}}</tool_call>. Call none if none is needed.'
 )
+
+_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
+
+
+def knows_tools(template: object) -> bool:
+    """Whether a chat template renders tools."""
+    return "tools" in str(template)
 
 
 def told(tools: Iterable[Mapping[str, Any]]) -> str:
@@ -23,19 +31,31 @@ def told(tools: Iterable[Mapping[str, Any]]) -> str:
 
 
 def written(calls: Iterable[Mapping[str, Any]]) -> str:
-    """Return calls in OpenAI form as the text a model writes.
-
-    Raises:
-        ValueError: The arguments of one are no JSON.
-    """
+    """Return calls in OpenAI form as the text a model writes; arguments that are no JSON stand in it as they are."""
     lines = []
     for call in calls:
         function = call.get("function", call)
-        arguments = function.get("arguments") or {}
-        given = json.loads(arguments) if isinstance(arguments, str) else arguments
-        said = json.dumps({"name": function.get("name"), "arguments": given}, ensure_ascii=False)
-        lines.append(f"<tool_call>{said}</tool_call>")
+        name = json.dumps(function.get("name"), ensure_ascii=False)
+        lines.append(
+            f'<tool_call>{{"name": {name}, "arguments": {_json(function.get("arguments"))}}}</tool_call>'
+        )
     return "\n".join(lines)
+
+
+def parted(text: str) -> tuple[str, list[dict[str, str]]]:
+    """Part a reply from the calls in it: `name` and `arguments` of each, the latter as JSON text.
+
+    What cannot be read is a call without a name, its arguments as they were written.
+    """
+    calls = []
+    for inner in _CALL.findall(text):
+        try:
+            said = json.loads(inner)
+            arguments = json.dumps(said.get("arguments", {}), ensure_ascii=False)
+            calls.append({"name": str(said["name"]), "arguments": arguments})
+        except (ValueError, KeyError, AttributeError, TypeError):
+            calls.append({"name": "", "arguments": inner})
+    return _CALL.sub("", text).strip() if calls else text, calls
 
 
 def with_tools(
@@ -46,9 +66,6 @@ def with_tools(
     Args:
         messages: In OpenAI form, contents as text.
         tools: In OpenAI form; none leaves the system message as it is.
-
-    Raises:
-        ValueError: The arguments of a call are no JSON.
     """
     found = [_plain(m) for m in messages]
     if tools and found and found[0]["role"] == "system":
@@ -56,6 +73,14 @@ def with_tools(
     elif tools:
         found.insert(0, {"role": "system", "content": told(tools)})
     return found
+
+
+def _json(arguments: Any) -> str:
+    try:
+        given = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        return str(arguments)
+    return json.dumps(given or {}, ensure_ascii=False)
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:

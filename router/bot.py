@@ -124,9 +124,9 @@ class Bot:
     async def _prepared(self, request: Request) -> _Run:
         contract = with_request(self.release.contract, request.schema)
         how = self.release.retrieving
-        said = tuple(words_of(m) for m in request.messages)
         demands = Demands(
-            contract=contract, question=request.question, said=said, told=(self.prompt.system, *said), tools=request.tools, cite=how.cite, grounded=how.grounded,
+            contract=contract, question=request.question, said=tuple(words_of(m) for m in request.messages), prompt=self.prompt.system, tools=request.tools,
+            cite=how.cite, grounded=how.grounded,
         )  # fmt: skip
         run = _Run(request=request, demands=demands)
         query = self._query(request)

@@ -30,7 +30,7 @@ class Demands:
         contract: The release's, with what the request itself demands.
         question: The request.
         said: What was said before and needs no support: the conversation.
-        told: What the model was told, its own prompt too; a source that is named there may be named again.
+        prompt: The bot's own system message.
         tools: Offered tools.
         named: Retrieved passages by label; None if nothing was looked for.
         cite: Whether citations are checked.
@@ -41,12 +41,17 @@ class Demands:
     contract: Contract
     question: str = ""
     said: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    prompt: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     named: Mapping[str, Hit] | None = None
     cite: bool = True
     grounded: bool = True
     weigh: Weigh = plain
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the model was told but for passages; a source that is named there may be named again."""
+        return (self.prompt, *self.said)
 
     @property
     def schema(self) -> Mapping[str, Any] | None:

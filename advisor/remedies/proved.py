@@ -38,17 +38,19 @@ def proposals(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) 
 
 
 def _beside(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
-    """Yield what is dearer than what the probes name: once the gate refused a change to the prompt, or where a classifier is trained in
-    seconds and words in the prompt turn only some of the wrong labels; the gate keeps the prompt alone where that is as good."""
-    if issue.id in facts.refused and proof.named in ("settings", "rule", "exemplars"):
-        yield from training.proposals(issue, proof.gap, facts, catalog, tried=True)
-    seen = proof.rung(proof.named) if proof.named in ("rule", "exemplars") else None
-    if proof.gap != "classification" or seen is None or seen.turned == seen.asked:
+    """Yield what is dearer than what the probes name and need not wait for it: where that turned only some, or the gate refused it. The gate
+    keeps the cheaper alone where it is as good."""
+    seen = proof.rung(proof.named) if proof.named not in (None, "unchanged") else None
+    if seen is None or (seen.turned == seen.asked and issue.id not in facts.refused):
         return
-    found = form.classifier(issue, facts)
-    if not found.blocked:
-        why = f"{found.why} The prompt turned {seen.turned} of {seen.asked} only."
-        yield replace(found, why=why, details={**found.details, "proof": _data(proof, seen)})
+    for p in inferred(issue, proof.gap, facts, catalog):
+        if p.kind == "FineTune" and not _waits(p, issue, facts):
+            yield _grounded(p, proof, None)
+
+
+def _waits(p: Proposal, issue: Issue, facts: Facts) -> bool:
+    """Whether a training waits for something that was not shown; once the gate refused the prompt, what it lacks is told."""
+    return p.kind == "FineTune" and p.blocked and issue.id not in facts.refused
 
 
 def _unsteady(issue: Issue, proof: Proof, facts: Facts) -> Iterator[Proposal]:
@@ -144,14 +146,8 @@ def _trained(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -
 
 
 def _open(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
-    """Keep what the log alone suggests where too few could be judged, and say so; no language model is trained on that until the gate refused
-    less, while a classifier costs seconds and the gate judges it."""
-    trains = issue.id in facts.refused or proof.gap == "classification"
-    found = [
-        p
-        for p in inferred(issue, proof.gap, facts, catalog)
-        if p.kind != "FineTune" or (trains and not p.blocked)
-    ]
+    """Keep what the log alone suggests where too few could be judged, and say so."""
+    found = [p for p in inferred(issue, proof.gap, facts, catalog) if not _waits(p, issue, facts)]
     for p in found:
         yield replace(p, why=f"{p.why} Probed, and still open: too few could be judged. {proof.told}")
     if not found:

@@ -88,12 +88,12 @@ def story(world: World, folder: Path) -> Told:
     with _timed(told, "build"):
         world.build(folder)
     before = {}
-    for round in range(world.rounds):
+    for number in range(world.rounds):
         with _timed(told, "log"):
-            failed = _logged(world, Random(f"{world.name} {round}" if round else world.name))
+            failed = _logged(world, Random(f"{world.name} {number}" if number else world.name))
         with _timed(told, "advise"):
             _run("run")
-        if not round:
+        if not number:
             _found(told, world, failed, folder)
             with _timed(told, "before"):
                 before = _asked(world)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import queue
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rag.tool_text import parted
 from router.models.port import Completion, Delta, ModelError, ToolRequest, Usage
-
-_TOOL_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +70,8 @@ class Row:
     def end(self) -> None:
         """Say what is left, and the whole."""
         self._show(len(self._text))
-        text, calls = parted(self._text) if self._asked.tools else (self._text, ())
+        text, found = parted(self._text) if self._asked.tools else (self._text, [])
+        calls = tuple(ToolRequest(**c) for c in found)
         self._asked.out.put(
             Delta(
                 completion=Completion(
@@ -95,16 +93,3 @@ class Row:
         if until > self._shown and not self._asked.tools:
             self._asked.out.put(Delta(text=self._text[self._shown : until]))
             self._shown = until
-
-
-def parted(text: str) -> tuple[str, tuple[ToolRequest, ...]]:
-    """Part an answer from the calls in it, in the form most open models are trained to write them (`rag.tool_text`)."""
-    calls = []
-    for written in _TOOL_CALL.findall(text):
-        try:
-            told = json.loads(written)
-            arguments = json.dumps(told.get("arguments", {}), ensure_ascii=False)
-            calls.append(ToolRequest(name=str(told["name"]), arguments=arguments))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            calls.append(ToolRequest(name="", arguments=written))
-    return _TOOL_CALL.sub("", text).strip() if calls else text, tuple(calls)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rag import local_models
-from rag.tool_text import with_tools
+from rag.tool_text import parted, with_tools
 from router.models import bridge, gguf
-from router.models.growing import parted
 from router.models.llamacpp_engine import Call, Settings, shared
 from router.models.markers import defused
 from router.models.port import ChatModel, Completion, Delta, Messages, ModelMissing, ToolRequest, Usage
@@ -174,7 +173,8 @@ def _with_calls(deltas: Iterator[Delta]) -> Iterator[Delta]:
     """Read the calls out of an answer; what is text and what a call is known at its end."""
     for delta in deltas:
         if delta.completion is not None:
-            text, calls = parted(delta.completion.text)
+            text, found = parted(delta.completion.text)
+            calls = tuple(ToolRequest(**c) for c in found)
             reason = "tool_calls" if calls else delta.completion.finish_reason
             if text:
                 yield Delta(text=text)

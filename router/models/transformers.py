@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from rag import local_models
-from rag.tool_text import with_tools
+from rag.tool_text import knows_tools, with_tools
 from router.models import bridge, gguf
 from router.models.growing import Asked, Row
 from router.models.markers import defused
@@ -156,7 +156,7 @@ class _Engine:
         told = [{**m, "content": m.get("content") or ""} for m in safe]
         given = [dict(t) for t in tools or ()]
         try:
-            if "tools" not in str(self._tokenizer.chat_template):
+            if not knows_tools(self._tokenizer.chat_template):
                 told, given = with_tools(told, given), []
             text = self._tokenizer.apply_chat_template(
                 told, tools=given or None, add_generation_prompt=True, tokenize=False

@@ -338,7 +338,7 @@ def test_a_classifier_is_tried_beside_a_prompt_that_turns_only_some_labels():
     found = proved("classification", "exemplars", cause="misrouted")
     labelled = dataclasses.replace(FACTS, labelled=40)
     assert kinds(found, labelled) == [("ChangePrompt", False), ("FineTune", False)]
-    assert "turned 9 of 10 only" in plan(found, labelled).remedies[1].why
+    assert "exemplars turned 9 of 10" in plan(found, labelled).remedies[1].why
     assert kinds(found) == [("ChangePrompt", False)]  # nothing to train it on
     still_open = proved("classification", None, settled=False, cause="misrouted")
     assert kinds(still_open, labelled) == [("ChangePrompt", False), ("FineTune", False)]

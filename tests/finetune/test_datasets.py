@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_examples import example
 
-from finetune.datasets import DatasetFailed, leaks, load, save, split
+from finetune.datasets import Dataset, DatasetFailed, leaks, load, save, split
 from finetune.examples import from_json, text_of, to_json
 
 
@@ -54,6 +54,17 @@ def test_a_new_example_moves_no_other():
     before = split(example(n) for n in range(30))
     after = split(example(n) for n in range(60))
     assert {e.group for e in before.held_out} <= {e.group for e in after.held_out}
+
+
+def test_a_validation_part_that_lacks_what_is_to_be_learnt_does_not_say_when_to_stop():
+    known, wanted = (
+        [example(n, origin=origin) for n in numbers]
+        for origin, numbers in (("approved", range(6)), ("correction", range(6, 9)))
+    )
+    replayed = example(9, origin="replay")
+    assert not Dataset(train=(*known[1:], *wanted), validation=(known[0],)).validates
+    assert Dataset(train=(*known[1:], *wanted[1:], replayed), validation=(known[0], wanted[0])).validates
+    assert not Dataset(train=tuple(known)).validates
 
 
 def test_generic_data_only_teaches():

@@ -91,6 +91,7 @@ def test_no_orphan_is_left_where_the_first_is_killed(three):
     first.kill()
     first.wait()
     until(lambda: not any(map(alive, others)))
+    assert not any(map(alive, others))
 
 
 def test_a_killed_one_takes_all_with_it(three, tmp_path):

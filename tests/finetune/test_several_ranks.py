@@ -6,13 +6,12 @@ import subprocess
 import sys
 import time
 
+import made_jobs
 import pytest
-from made_examples import example
+from made_jobs import pairs
 from test_ranks import alive, until
 
-from finetune import train
 from finetune.adapters import Adapters
-from finetune.datasets import save, split
 from finetune.progress import CANCEL, Progress, read
 from finetune.recipe import Recipe
 from rag.local_models import sha256_of
@@ -57,19 +56,12 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """27 examples to learn and 5 to look at: in fours, the last batch of each is not whole."""
-    pairs = (example(n, rejected={"role": "assistant", "content": "No."}) for n in range(40))
-    return save(split(pairs), tmp_path_factory.mktemp("datasets"))
+    return pairs(tmp_path_factory.mktemp("datasets"))
 
 
 def job(place, base, data, *, processes=2, extra=None, **more):
-    recipe = Recipe(
-        base=f"local:{base}",
-        extra={"look_every": 5, "processes": processes, **(extra or {})},
-        **{"epochs": 2, **more},
-    )
-    train.write_job(place / "jobs/j", key="j", recipe=recipe, dataset=data, adapters=place / "adapters")
-    return place / "jobs/j"
+    extra = {"processes": processes, **(extra or {})}
+    return made_jobs.job(place, base, data, extra=extra, **{"epochs": 2, **more})
 
 
 def begun(folder, **environment):

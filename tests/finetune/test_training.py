@@ -7,16 +7,16 @@ import sys
 import time
 from dataclasses import replace
 
+import made_jobs
 import pytest
 from made_examples import example
+from made_jobs import pairs
 
 from advisor.gate.tuning import parity
-from finetune import train
 from finetune.adapters import Adapters
 from finetune.bases import find, shape
 from finetune.datasets import save, split
 from finetune.progress import Progress, read
-from finetune.recipe import Recipe
 from rag.local_models import sha256_of
 from router.models import load
 
@@ -34,14 +34,11 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    pairs = (example(n, rejected={"role": "assistant", "content": "No."}) for n in range(40))
-    return save(split(pairs), tmp_path_factory.mktemp("datasets"))
+    return pairs(tmp_path_factory.mktemp("datasets"))
 
 
 def job(place, base, data, **more):
-    recipe = Recipe(base=f"local:{base}", **{"epochs": 4, "extra": {"look_every": 5}, **more})
-    train.write_job(place / "jobs/j", key="j", recipe=recipe, dataset=data, adapters=place / "adapters")
-    return place / "jobs/j"
+    return made_jobs.job(place, base, data, **{"epochs": 4, **more})
 
 
 def run(folder, *, kill_at=None):
@@ -104,7 +101,7 @@ def test_what_learnt_tools_is_served_as_it_learnt_them(tmp_path, base):
     assert found.tools_in_text
     served, bare = (load(f"hf:{base}{which}", adapters=adapters.folder) for which in (f"+{found.id}", ""))
     seen = parity(served, bare, adapters.probes(found.id))
-    assert seen.n == 8 and seen.same == 1.0, str(seen)
+    assert seen.n == 16 and seen.same == 1.0, str(seen)
 
 
 def test_a_longest_example_is_refused_and_not_cut(tmp_path, base, data):

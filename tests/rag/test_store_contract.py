@@ -155,11 +155,13 @@ def test_nothing_in_it_is_nothing_found(store, tmp_path, opened):
     assert list(opened(store, tmp_path / "v").search(vectors(1)[0], 5, allowed=None)) == []
 
 
-def test_dropping_is_harmless_twice_and_for_half_a_version(store, tmp_path):
+def test_dropping_is_harmless_twice_and_for_half_a_version(store, tmp_path, opened):
     store.write(tmp_path / "v", change(rows(**WHOLE)))
+    store.write(tmp_path / "other", change(rows(**WHOLE)))
     store.drop(tmp_path / "v")
     store.drop(tmp_path / "v")
     store.drop(tmp_path / "never-written")
+    assert list(opened(store, tmp_path / "other").search(vectors(1)[0], 5, allowed=None))
 
 
 @pytest.mark.parametrize(

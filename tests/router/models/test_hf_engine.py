@@ -176,16 +176,6 @@ def test_each_of_a_batch_has_its_own_temperature_and_length(base, root):
         assert len({w.result().text for w in warm}) > 1
 
 
-def test_calls_of_tools_are_read_out_of_the_answer():
-    from router.models.growing import parted
-
-    text, calls = parted(
-        'Well. <tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call><tool_call>{"na'
-    )
-    assert text == "Well."
-    assert [(c.name, c.arguments) for c in calls] == [("look", '{"at": "x"}'), ("", '{"na')]
-
-
 def test_a_schema_and_a_chat_that_does_not_fit_are_refused(base, root):
     model = opened(base, root)
     with pytest.raises(ModelRefused, match="schema"):
