@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -17,6 +17,7 @@ from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
 from advisor.cli.progress import Line
 from advisor.logs.files import InputError
+from rag.building import Progress
 from rag.documents import Document, day
 from rag.hits import Hit
 from rag.index import Index
@@ -138,7 +139,7 @@ def _synced(args: argparse.Namespace, config: settings.Config, index: Index, sou
             settings=None if before else wanted,
             sources=[str(s) for s in sources],
             live=not args.no_live,
-            on_progress=lambda p: line.tell(p.stage, p.done, p.total),
+            on_progress=_shown(line),
         )
     _report(args, index, made, before, skipped)
 
@@ -162,10 +163,7 @@ def _update(args: argparse.Namespace, config: settings.Config, index: Index) -> 
     documents, skipped = _loaded(args, args.sources) if args.sources else ((), ())
     with Line(show=not args.quiet and sys.stderr.isatty()) as line:
         made = index.update(
-            add=documents,
-            remove=args.remove,
-            live=not args.no_live,
-            on_progress=lambda p: line.tell(p.stage, p.done, p.total),
+            add=documents, remove=args.remove, live=not args.no_live, on_progress=_shown(line)
         )
     _report(args, index, made, before, skipped)
 
@@ -346,6 +344,10 @@ def _list(args: argparse.Namespace, config: settings.Config, index: Index) -> No
         )
     if not versions:
         print("no version yet; build one with `advise index build`")
+
+
+def _shown(line: Line) -> Callable[[Progress], None]:
+    return lambda p: line.tell(p.stage, p.done, p.total)
 
 
 def _summary(made: Manifest) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import time
 
 import made_jobs
 import pytest
-from made_jobs import pairs
 from test_ranks import alive, until
 
 from finetune.adapters import Adapters
@@ -18,7 +17,6 @@ from rag.local_models import sha256_of
 
 pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
-import tiny_base
 
 # Loaded by every process at its start: notes which rank tells how the job stands.
 NOTES = """
@@ -47,16 +45,6 @@ if "finetune.train" in sys.orig_argv:
     state.AcceleratorState.__init__ = init
     weights.gpus = lambda: 2
 """
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return tiny_base.folder(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return pairs(tmp_path_factory.mktemp("datasets"))
 
 
 def job(place, base, data, *, processes=2, extra=None, **more):

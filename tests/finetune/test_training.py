@@ -10,7 +10,6 @@ from dataclasses import replace
 import made_jobs
 import pytest
 from made_examples import example
-from made_jobs import pairs
 
 from advisor.gate.tuning import parity
 from finetune.adapters import Adapters
@@ -22,19 +21,8 @@ from router.models import load
 
 pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
-import tiny_base
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return tiny_base.folder(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return pairs(tmp_path_factory.mktemp("datasets"))
 
 
 def job(place, base, data, **more):
