@@ -59,6 +59,7 @@ class Advisor:
             documents=index,
             labelled=inputs.labelled(self.settings.labelled),
         )
+        self._own_examples = inputs.examples(self.settings.train.examples)
         self.weights = weights.load(self.settings.weights)
         self.calibration = calibration.standing(()).message
         self._judge = _judge(self.settings.judge)
@@ -235,7 +236,7 @@ class Advisor:
         return Facts(
             exchanges=tally.exchanges, failures=tally.failed, undetermined=tally.undetermined, good=tally.exchanges - tally.failed,
             calibrated=self.weights.calibrated, documents=self.document_count, served=tally.served / n,
-            labelled=len(self.context.labelled), models=dict(sorted(tally.models.items())), tokens=round(tally.tokens / n, 1),
+            labelled=len(self.context.labelled), examples=self._own_examples, models=dict(sorted(tally.models.items())), tokens=round(tally.tokens / n, 1),
             days=tally.days(), today=datetime.now(UTC).date().isoformat(), learned=self._learned, refused=self._refused,
         )  # fmt: skip
 

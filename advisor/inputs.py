@@ -11,6 +11,7 @@ import orjson
 
 from advisor.evidence import GAPS, Gap
 from advisor.logs.files import InputError
+from finetune.reading import UnreadableFile, read
 from rag.documents import Document
 from rag.lexical import LexicalIndex
 from rag.loading import load
@@ -58,6 +59,18 @@ def pages(paths: Iterable[Path]) -> Iterator[Document]:
 def labelled(path: Path | None) -> Mapping[str, str]:
     """Return labelled examples, text to label, from a CSV or JSON Lines file with `text` and `label`."""
     return {row["text"]: row["label"] for row in _rows(path, "labelled", ("text", "label"))} if path else {}
+
+
+def examples(paths: Iterable[Path]) -> int:
+    """Return how many examples of good replies an operator's own files hold.
+
+    Raises:
+        InputError: One cannot be read; file, line and what was expected are named.
+    """
+    try:
+        return sum(1 for _ in read(paths))
+    except UnreadableFile as error:
+        raise InputError(f"train.examples: {error}") from error
 
 
 def verdicts(path: Path | None) -> dict[str, frozenset[Gap]]:

@@ -24,6 +24,7 @@ class Facts:
         documents: Number of the operator's documents given, None if none were given.
         served: Share of exchanges whose log holds retrieved passages, 0-1.
         labelled: Number of the operator's labelled examples of a classifying bot.
+        examples: Number of the operator's own examples of good replies (`train.examples`).
         models: Model names in the log with their counts.
         tokens: Mean tokens of one exchange, request and reply together; estimated at 4 characters per token
             where the log does not say.
@@ -47,6 +48,7 @@ class Facts:
     today: str
     learned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
+    examples: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,11 +39,11 @@ def proposals(
     if row is None:
         yield _nowhere(issue, gap, refusals)
         return
-    examples = min(_MOST_EXAMPLES, facts.good + issue.corrected)
+    examples = min(_MOST_EXAMPLES, facts.good + issue.corrected + facts.examples)
     needs = [] if tried else ["the prompt change tried first, and shown not to hold"]
     if examples < LEAST_EXAMPLES[gap]:
         needs.append(
-            f"{LEAST_EXAMPLES[gap]} good examples ({examples} good replies and corrections in this log)"
+            f"{LEAST_EXAMPLES[gap]} good examples ({examples} good replies and corrections in this log and your files)"
         )
     hosted = _hosted(facts)
     if row.provider == "local" and hosted is not None:

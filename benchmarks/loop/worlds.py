@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ from router.contract.rules import Contract
 from router.live import Live
 from router.prompts import Part, Prompt, Prompts
 from router.releases import Generation, Release, Retrieving
+from router.replies import Reply
+
+sys.path.append(str(Path(__file__).parents[1]))
+from planted.calls import requests
 
 PLANTED = Path(__file__).parents[1] / "planted"
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
@@ -75,7 +80,7 @@ class World:
     build: Callable[[Path], None]
     logged: Sequence[Asked]
     held_out: Sequence[Asked]
-    good: Callable[[Asked, str], bool]
+    good: Callable[[Asked, Reply], bool]
     rounds: int = 1
 
 
@@ -139,9 +144,9 @@ def answers(
                     planted=unknown or unfound or formed,
                 )
 
-    def good(asked: Asked, reply: str) -> bool:
-        return re.search(rf"\b{asked.fact}\b", reply) is not None and all(
-            _held(rule, reply) for rule in plants.rules
+    def good(asked: Asked, reply: Reply) -> bool:
+        return re.search(rf"\b{asked.fact}\b", reply.text) is not None and all(
+            _held(rule, reply.text) for rule in plants.rules
         )
 
     return World(
@@ -156,7 +161,7 @@ def _held(rule: dict[str, Any], reply: str) -> bool:
     return not any(word in reply.lower().split() for word in rule["words"]) and " euros" not in reply
 
 
-# The bots that fill in cards and sort tickets
+# The bots that fill in cards, sort tickets, and call tools
 
 
 def cards(*, seed: int) -> World:
@@ -176,9 +181,9 @@ def cards(*, seed: int) -> World:
             for start in starts
         )
 
-    def good(asked: Asked, reply: str) -> bool:
+    def good(asked: Asked, reply: Reply) -> bool:
         try:
-            found = json.loads(reply)
+            found = json.loads(reply.text)
         except ValueError:
             return False
         return isinstance(found, dict) and set(schema["required"]) <= set(found)
@@ -216,15 +221,65 @@ def tickets(*, seed: int) -> World:
 
     return World(
         name="tickets misrouted", gaps=frozenset({"classification"}), remedies=frozenset({"FineTune"}), cheaper=frozenset({"ChangePrompt"}), build=build, logged=questions(0),
-        held_out=questions(1), good=lambda asked, reply: reply.strip().strip(".").lower() == asked.right,
+        held_out=questions(1), good=lambda asked, reply: reply.text.strip().strip(".").lower() == asked.right,
     )  # fmt: skip
+
+
+def calls(*, seed: int) -> World:
+    """Return a world of the bot that looks after orders with four tools and calls them wrongly; its staff wrote down what is right for others."""
+    tools = json.loads((SHOP / "tools.json").read_text(encoding="utf-8"))
+    system = (SHOP / "prompts/orders.txt").read_text(encoding="utf-8").strip()
+
+    def build(folder: Path) -> None:
+        written = [
+            {"messages": [{"role": "system", "content": system}, {"role": "user", "content": text}, _called(call, say)], "tools": tools}
+            for text, call, say in requests(Random(f"{seed} written"), 108)
+        ]  # fmt: skip
+        lines = "".join(json.dumps(w, ensure_ascii=False) + "\n" for w in written)
+        (folder / "written.jsonl").write_text(lines, encoding="utf-8")
+        _configured(folder, {}, [], examples="written.jsonl")
+        _goes_live(folder, Prompt.of(system))
+
+    def questions(part: str, count: int) -> tuple[Asked, ...]:
+        return tuple(
+            Asked(
+                text=text, right=json.dumps(call) if call else say, fact=json.dumps(call) if call else "", planted=True, ask={"tools": tools}
+            )
+            for text, call, say in requests(Random(f"{seed} {part}"), count)
+        )  # fmt: skip
+
+    def good(asked: Asked, reply: Reply) -> bool:
+        wanted = json.loads(asked.fact) if asked.fact else None
+        made = [{"name": c.name, "arguments": json.loads(c.arguments)} for c in reply.tool_calls]
+        return made == ([wanted] if wanted else []) and (wanted is not None or bool(reply.text.strip()))
+
+    return World(
+        name="calls wrong", gaps=frozenset({"tool_call"}), remedies=frozenset({"FineTune"}), build=build,
+        logged=questions("logged", 72), held_out=questions("held out", 36), good=good,
+    )  # fmt: skip
+
+
+def _called(call: dict[str, Any] | None, say: str) -> dict[str, Any]:
+    if call is None:
+        return {"role": "assistant", "content": say}
+    function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c", "type": "function", "function": function}],
+    }
 
 
 # What all share
 
 
 def _configured(
-    folder: Path, contract: dict[str, Any], documents: list[str], *, labelled: str | None = None
+    folder: Path,
+    contract: dict[str, Any],
+    documents: list[str],
+    *,
+    labelled: str | None = None,
+    examples: str | None = None,
 ) -> None:
     settings = {
         "documents": documents,
@@ -243,6 +298,8 @@ def _configured(
     settings["gate"] = {"general": 100}
     if not documents:
         settings.pop("index")
+    if examples:
+        settings["train"] = {"examples": [examples]}
     (folder / "advisor.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
@@ -285,6 +342,7 @@ def worlds(seed: int) -> list[World]:
         cards(seed=seed),
         answers("amounts in the wrong form", say, {"FineTune"}, Plants(rules=(_EURO_RULE,), form=priced), seed=seed + 4),
         tickets(seed=seed),
+        calls(seed=seed),
         answers(
             "all three: pages missing, closing line, amounts", know | say, {"UpdateIndex", "ChangePrompt", "FineTune"},
             Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5, rounds=2,

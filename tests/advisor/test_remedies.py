@@ -100,6 +100,9 @@ def test_too_few_examples_are_named_with_their_number():
     few = dataclasses.replace(FACTS, good=12)
     training = plan(issues(gaps=("style",), cause="tone"), few).remedies[-1]
     assert any("50 good examples (12" in need for need in training.needs)
+    own = dataclasses.replace(few, examples=38)
+    training = plan(issues(gaps=("style",), cause="tone"), own).remedies[-1]
+    assert not any("good examples" in need for need in training.needs)
 
 
 def test_both_gaps_get_both_remedies():
