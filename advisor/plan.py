@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
+from advisor.evidence import Gap
+
 RemedyKind = Literal["ChangePrompt", "UpdateIndex", "FineTune", "Nothing", "NotEnoughEvidence"]
 
 
@@ -31,6 +33,7 @@ class Facts:
         days: Time span of the log in days, None if it holds no times.
         today: ISO date the plan is made for; decides which provider still serves what.
         learned: What came of remedies of each kind that were applied here before: (held-out failures mended, tried).
+        trainable: Failures that training could mend, by gap; counted by `plan` over all issues that it is given.
         refused: Ids of the issues for which the gate refused a change to the prompt; what is dearer need not wait for one there.
     """
 
@@ -49,6 +52,7 @@ class Facts:
     learned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     examples: int = 0
+    trainable: Mapping[Gap, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from finetune import datasets
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.jobs import Job
-from finetune.mixing import Reply, mixed
+from finetune.mixing import Reply, emphasised, mixed
 from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
@@ -60,7 +60,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
     dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
-    dataset = mixed(dataset, recipe.replay_share, reply=_own(place), seed=recipe.seed)
+    dataset = mixed(emphasised(dataset), recipe.replay_share, reply=_own(place), seed=recipe.seed)
     folder = datasets.save(dataset, place.config.state / "datasets")
     report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
     about |= {"dataset": folder.name, "preflight": report.data()}

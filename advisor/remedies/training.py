@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from advisor.evidence import Gap
@@ -33,7 +34,10 @@ def proposals(
     Args:
         tried: Whether probes or the gate showed that no change to the prompt holds; then it need not wait for that.
     """
-    if gap not in LEAST_EXAMPLES or issue.rate.count < _LEAST_FAILURES or _mended_by_a_setting(issue):
+    if gap not in LEAST_EXAMPLES or _mended_by_a_setting(issue):
+        return
+    # What is trained mends a form wherever it fails, so small issues of one form count together.
+    if max(issue.rate.count, facts.trainable.get(gap, 0)) < _LEAST_FAILURES:
         return
     row, refusals = choose(facts, catalog)
     if row is None:
@@ -59,6 +63,15 @@ def proposals(
         price=_price(row, examples, facts),
         details={"method": row.method, "provider": row.provider, "model": row.model, "examples": examples, "epochs": _EPOCHS, "replay_share": 0.2},
     )  # fmt: skip
+
+
+def trainable(issues: Iterable[Issue]) -> dict[Gap, int]:
+    """Return how many failures training could mend, by gap."""
+    found: Counter[Gap] = Counter()
+    for issue in issues:
+        if not _mended_by_a_setting(issue):
+            found.update({gap: issue.rate.count for gap in issue.gaps if gap in LEAST_EXAMPLES})
+    return dict(found)
 
 
 def _nowhere(issue: Issue, gap: Gap, refusals: Sequence[str]) -> Proposal:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from advisor.exchange import content_hash
 from advisor.issues import Issue
 from advisor.plan import Facts, Gain, Plan, Remedy, as_data
-from advisor.remedies import proved
+from advisor.remedies import proved, training
 from advisor.remedies.proposal import Proposal, free
 from finetune.catalog import Row, rows
 from rag.statistics import wilson
@@ -33,6 +33,7 @@ def plan(issues: Sequence[Issue], facts: Facts, *, catalog: Sequence[Row] | None
     """
     known = rows() if catalog is None else catalog
     ordered = sorted(issues, key=lambda i: i.id)
+    facts = replace(facts, trainable=training.trainable(ordered))
     joined = _joined(proposal for issue in ordered for proposal in _proposals(issue, facts, known))
     settled = [part for part in joined if not _too_few(part)]
     covered = {p.issue.id for part in settled for p in part}

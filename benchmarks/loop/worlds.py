@@ -238,7 +238,7 @@ def calls(*, seed: int) -> World:
         lines = "".join(json.dumps(w, ensure_ascii=False) + "\n" for w in written)
         (folder / "written.jsonl").write_text(lines, encoding="utf-8")
         _configured(folder, {}, [], examples="written.jsonl")
-        _goes_live(folder, Prompt.of(system))
+        _goes_live(folder, Prompt.of(system), most=120)
 
     def questions(part: str, count: int) -> tuple[Asked, ...]:
         return tuple(
@@ -304,14 +304,19 @@ def _configured(
 
 
 def _goes_live(
-    folder: Path, prompt: Prompt, *, index: str | None = None, contract: Contract | None = None
+    folder: Path,
+    prompt: Prompt,
+    *,
+    index: str | None = None,
+    contract: Contract | None = None,
+    most: int = 60,
 ) -> None:
     """Make the bot as it was before anybody declared how it should answer: held to nothing, or to the labels only."""
     config = configured(folder)
     Prompts(config.state).add(prompt)
     release = Release(
         model=MODEL, prompt=prompt.id, index=index, contract=contract or Contract(read_prompts=False),
-        generation=Generation(max_tokens=60, strict=contract is not None, retries=0), retrieving=Retrieving(k=1, cite=False, grounded=False),
+        generation=Generation(max_tokens=most, strict=contract is not None, retries=0), retrieving=Retrieving(k=1, cite=False, grounded=False),
     )  # fmt: skip
     Live(config.state).promote(kept(config, release), why="as it was")
 

@@ -96,6 +96,19 @@ def test_training_is_not_proposed_where_a_setting_mends_it_or_failures_are_few()
     assert [k for k, _ in kinds(issues(count=10, gaps=("style",), cause="tone"))] == ["ChangePrompt"]
 
 
+def test_small_issues_of_one_form_are_enough_together():
+    (few,) = issues(count=8, gaps=("tool_call",), cause="missing_call")
+    many = [dataclasses.replace(few, id=f"i{n}") for n in range(3)]
+    (training,) = (r for r in plan(many, FACTS).remedies if r.kind == "FineTune")
+    assert training.gain.failures == 24 and training.issues == ("i0", "i1", "i2")
+    assert ("FineTune", True) not in kinds(many[:2])
+    # What a setting mends is no reason to train.
+    broken = issues(count=30, gaps=("style",), signature=("json.schema",))
+    assert not any(
+        kind == "FineTune" for kind, _ in kinds([*broken, *issues(count=8, gaps=("style",), cause="tone")])
+    )
+
+
 def test_too_few_examples_are_named_with_their_number():
     few = dataclasses.replace(FACTS, good=12)
     training = plan(issues(gaps=("style",), cause="tone"), few).remedies[-1]

@@ -4,7 +4,7 @@ import pytest
 from made_examples import example
 
 from finetune.datasets import Dataset, leaks, split
-from finetune.mixing import mixed, tasks
+from finetune.mixing import emphasised, mixed, tasks
 
 
 @pytest.fixture
@@ -52,3 +52,16 @@ def test_more_than_there_is_repeats_all_before_any(made):
 def test_nothing_that_judges_is_taught():
     general = pytest.importorskip("advisor.gate.general")
     assert not {t.ask for t in tasks()} & {i.ask for i in general.items()}
+
+
+@pytest.mark.parametrize(
+    ("corrections", "approved", "times"),
+    [(5, 33, 4), (10, 40, 2), (20, 40, 1), (40, 5, 1), (0, 40, 1), (1, 100, 4)],
+)
+def test_what_is_new_is_repeated_until_it_is_a_third(corrections, approved, times):
+    new = [example(n, origin="correction") for n in range(corrections)]
+    known = [example(n, origin="approved") for n in range(100, 100 + approved)]
+    made = Dataset(train=(*known, *new), validation=(example(500, origin="correction"),))
+    found = emphasised(made)
+    assert found.train == (*known, *new * times) and found.validation == made.validation
+    assert found.about.get("repeated") == ({"examples": corrections, "times": times} if times > 1 else None)

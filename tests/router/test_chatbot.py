@@ -120,6 +120,16 @@ def test_a_reply_with_all_that_led_to_it_reads_back_as_one_exchange(state):
     assert "ann" not in (exchange.user or "")
 
 
+@pytest.mark.parametrize("right", ['{"name": "get_order", "arguments": {"id": "7"}}', "[]", '"so"', "42"])
+def test_a_correction_reads_back_as_it_was_written(state, right):
+    id = release(state)
+    with chatbot(state) as bot:
+        bot.pointer.promote(id)
+        bot.feedback(bot.reply(HI).id, correction=right)
+        (exchange,) = traced(bot, state)
+    assert exchange.expected == right
+
+
 def test_tools_their_results_and_json_read_back(state):
     wanted = {"type": "object", "properties": {"a": {"type": "integer"}}}
     outputs = [

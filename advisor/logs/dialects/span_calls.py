@@ -144,8 +144,12 @@ def read_event(trace: str | None, span: str | None, event: Event, line: int) -> 
         )
     elif event.name == "gen_ai.evaluation.result":
         given = _evaluation(attributes)
-        correction = _text(attributes.get("rightfix.correction"))
-        parts = {"feedback": (given,) if given is not None else None, "expected": correction}
+        # As it was written: a right call, or a right object, is JSON and must stay so.
+        correction = attributes.get("rightfix.correction")
+        parts = {
+            "feedback": (given,) if given is not None else None,
+            "expected": correction if isinstance(correction, str) else None,
+        }
         target = tuple(str(i) for i in (attributes.get("gen_ai.response.id"), span, trace) if i)
         if target and any(parts.values()):
             yield Note(line=line, ids=target, parts={k: v for k, v in parts.items() if v})
