@@ -14,12 +14,12 @@ from typing import Any
 from datasets import Dataset as Table
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from finetune import batches, weights
+from finetune import batches, sharing, weights
 from finetune.bases import Base
 from finetune.defaults import Settings
 from finetune.examples import Example
 from finetune.recipe import Recipe
-from finetune.rows import pair, row
+from finetune.rows import Row, pair, row
 
 _STATE = "trainer_state.json"
 _WARM = 2
@@ -122,6 +122,12 @@ def train(
     watch = _watch(ways)
     if ways.ranks > 1:
         maker = batches.alike(maker)
+    elif (
+        recipe.objective == "sft"
+        and not arguments["packing"]
+        and _shares(recipe, arguments, tables[0], loaded)
+    ):
+        maker = sharing.sharing(maker)
     trainer = maker(
         model=loaded, args=config(**arguments), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
         processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
@@ -141,6 +147,14 @@ def train(
     if ways.ranks > 1:
         trainer.accelerator.end_training()
     return Trained(model=trained, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _shares(recipe: Recipe, arguments: Mapping[str, Any], table: Table, model: Any) -> bool:
+    """Whether what examples begin alike with is to be read once for each batch: where that saves enough, and this model gives the same loss."""
+    if not recipe.extra.get("sharing", True):
+        return False
+    rows = [Row(ids=r["input_ids"], labels=r["labels"]) for r in table]
+    return sharing.pays(rows, arguments["per_device_train_batch_size"]) and sharing.holds(model, rows)
 
 
 def _metrics(trainer: Any, watch: Any) -> dict[str, float]:

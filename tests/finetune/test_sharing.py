@@ -1,0 +1,129 @@
+"""Batches that share beginnings: the same loss and gradients as apart, of fewer tokens; not for models that see otherwise."""
+
+import made_jobs
+import pytest
+from made_examples import example
+
+from finetune.datasets import Dataset, save
+from finetune.rows import IGNORED, Row
+
+pytest.importorskip("trl")
+
+import subprocess
+import sys
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from finetune import sharing
+from finetune.adapters import Adapters
+from finetune.progress import read
+
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+TOLD = tuple(range(1, 21))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**SMALL))
+
+
+def made(asked, said, *, told=TOLD):
+    ids = [*told, *asked, *said]
+    return Row(ids=ids, labels=[IGNORED] * (len(ids) - len(said)) + list(said))
+
+
+def learnt(model, batches):
+    model.zero_grad()
+    for batch in batches:
+        inputs = {k: v for k, v in batch.items() if k not in ("labels", "apart")}
+        logits = model(**inputs, use_cache=False).logits
+        torch.nn.functional.cross_entropy(
+            logits[0, :-1], batch["labels"][0, 1:], ignore_index=IGNORED, reduction="sum"
+        ).backward()
+    return torch.cat([p.grad.flatten().clone() for p in model.parameters()])
+
+
+def apart(rows):
+    return [{"input_ids": torch.tensor([r.ids]), "labels": torch.tensor([r.labels])} for r in rows]
+
+
+def together(rows):
+    return sharing.collated([{"input_ids": r.ids, "labels": r.labels} for r in rows])
+
+
+token = st.integers(1, 39)
+some = st.builds(
+    made,
+    st.lists(token, max_size=5),
+    st.lists(token, min_size=1, max_size=4),
+    told=st.sampled_from([TOLD, TOLD[:7], (30, 31, 32), (1,)]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(some, min_size=1, max_size=6))
+def test_what_is_learnt_together_is_what_is_learnt_apart(model, rows):
+    batch = together(rows)
+    assert batch["input_ids"].shape[1] <= sum(len(r.ids) for r in rows) == int(batch["apart"])
+    assert (batch["labels"] != IGNORED).sum() == sum(r.learnt for r in rows)
+    assert torch.allclose(learnt(model, apart(rows)), learnt(model, [batch]), atol=1e-4)
+
+
+def test_a_common_beginning_is_read_once():
+    rows = [made([n, n + 1], [n + 2]) for n in (21, 25, 30)]
+    assert together(rows)["input_ids"].tolist() == [[*TOLD, 21, 22, 23, 25, 26, 27, 30, 31, 32]]
+    # The same prompt with two replies: its last token tells the first of each.
+    rows = [made([25], [n]) for n in (30, 31)]
+    assert together(rows)["input_ids"].tolist() == [[*TOLD, 25, 30, 25, 31]]
+    assert together(rows)["position_ids"].tolist() == [[*range(20), 20, 21, 20, 21]]
+
+
+def test_it_is_done_only_where_it_saves():
+    assert sharing.pays([made([n], [n]) for n in range(21, 29)], 4)
+    assert not sharing.pays([made([n], [n]) for n in range(21, 29)], 1)
+    assert not sharing.pays([made([], [n] * 3, told=(n,)) for n in range(21, 29)], 4)
+    assert not sharing.pays([], 4)
+
+
+def test_a_model_that_sees_by_windows_is_left_alone(model):
+    rows = [made([n] * 5, [n]) for n in (21, 25)]
+    assert sharing.holds(model, rows)
+    torch.manual_seed(0)
+    assert not sharing.holds(
+        MistralForCausalLM(MistralConfig(**SMALL, num_key_value_heads=4, sliding_window=4)), rows
+    )
+    assert not sharing.holds(LlamaForCausalLM(LlamaConfig(**SMALL, attn_implementation="eager")), rows)
+
+
+@pytest.mark.slow
+def test_a_training_that_shares_comes_to_the_same(tmp_path, base):
+    rules = {"role": "system", "content": "You are the bot of a shop. " * 6}
+    examples = [example(n) for n in range(16)]
+    examples = [
+        type(e)(messages=(rules, *e.messages), group=e.group, origin=e.origin, source=e.source)
+        for e in examples
+    ]
+    data = save(Dataset(train=tuple(examples)), tmp_path / "datasets")
+    found = {}
+    for share in (True, False):
+        place = tmp_path / str(share)
+        folder = made_jobs.job(place, base, data, epochs=2, extra={"sharing": share})
+        subprocess.run([sys.executable, "-m", "finetune.train", str(folder)], check=True, capture_output=True)
+        (adapter,) = Adapters(place / "adapters").all()
+        found[share] = load_file(Adapters(place / "adapters").path(adapter.id) / "adapter_model.safetensors")
+        found[share, "told"] = read(folder).metrics
+    assert found[True, "told"]["trained_tokens"] == found[False, "told"]["trained_tokens"]
+    assert found[True, "told"]["train_loss"] == pytest.approx(found[False, "told"]["train_loss"], rel=1e-4)
+    for name, weight in found[True].items():
+        assert torch.allclose(weight, found[False][name], atol=1e-4), name
