@@ -233,7 +233,7 @@ class Carrier:
 
 def _tried(made: Made, decision: Decision | None) -> Tried:
     if decision is None:
-        return Tried(made=made, decision=None, standing="not made", why=made.what)
+        return Tried(made=made, decision=None, standing="refused" if made.fruitless else "not made", why=made.what)  # fmt: skip
     standing: Standing = (
         "refused"
         if decision.verdict == "refuse"

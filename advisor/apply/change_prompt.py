@@ -281,7 +281,8 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     )
     found = propose(base, model, _means(place, issues, failing), teaching, how)
     if found is None:
-        return nothing(what="no setting, rule or example mends any of the failures that suggested it")
+        what = f"no setting, rule or example mends any of the {len(failing)} failures that suggested it"
+        return nothing(what=what, fruitless=True)
     tried = [
         {"edit": s.edit.name, "good": s.good, "n": s.n, "broken": s.broken, "kept": s.kept}
         for s in found.tried

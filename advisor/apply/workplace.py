@@ -39,6 +39,7 @@ class Made:
         what: What was changed, in one sentence; why nothing could be made.
         cost: Order of its cost among remedies for the same issue: prompt, index, training.
         about: Plain data for the report.
+        fruitless: Whether nothing was made because nothing that was tried mends any failure: what is dearer need not wait for it.
     """
 
     remedy: str
@@ -48,6 +49,7 @@ class Made:
     what: str
     cost: int = 0
     about: Mapping[str, object] = field(default_factory=dict)
+    fruitless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

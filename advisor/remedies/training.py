@@ -13,8 +13,8 @@ from advisor.plan import Facts, Price
 from advisor.remedies.proposal import Proposal
 from finetune.catalog import Row, refusal
 
-LEAST_EXAMPLES: dict[Gap, int] = {"style": 50, "tool_call": 200}
-"""Fewest good examples: 50-100 show gains in style and format (OpenAI's guidance); tool calls take more."""
+LEAST_EXAMPLES: dict[Gap, int] = {"style": 50, "tool_call": 100}
+"""Fewest good examples: 50-100 show gains in style and format (OpenAI's guidance); for tool calls what our benchmark took for four tools."""
 _LEAST_FAILURES = 20
 _LEAST_DAYS = 60
 _EPOCHS = 3

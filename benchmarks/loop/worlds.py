@@ -20,6 +20,7 @@ from advisor.config import load as load_config
 from rag.index import Index
 from rag.loading import load as load_pages
 from rag.settings import Chunking, Retrieval, Settings
+from router.composing import compose
 from router.contract.rules import Contract
 from router.live import Live
 from router.prompts import Part, Prompt, Prompts
@@ -231,14 +232,17 @@ def calls(*, seed: int) -> World:
     system = (SHOP / "prompts/orders.txt").read_text(encoding="utf-8").strip()
 
     def build(folder: Path) -> None:
+        prompt = Prompt.of(system)
+        for n, (request, reply) in enumerate(_IDLE, 1):
+            prompt = prompt.with_part(Part(kind="example", name=f"shown-{n}", text=request, answer=reply))
         written = [
-            {"messages": [{"role": "system", "content": system}, {"role": "user", "content": text}, _called(call, say)], "tools": tools}
+            {"messages": [*_shown(prompt, text), _called(call, say)], "tools": tools}
             for text, call, say in requests(Random(f"{seed} written"), 108)
-        ]  # fmt: skip
+        ]
         lines = "".join(json.dumps(w, ensure_ascii=False) + "\n" for w in written)
         (folder / "written.jsonl").write_text(lines, encoding="utf-8")
         _configured(folder, {}, [], examples="written.jsonl")
-        _goes_live(folder, Prompt.of(system), most=120)
+        _goes_live(folder, prompt, most=120)
 
     def questions(part: str, count: int) -> tuple[Asked, ...]:
         return tuple(
@@ -251,12 +255,27 @@ def calls(*, seed: int) -> World:
     def good(asked: Asked, reply: Reply) -> bool:
         wanted = json.loads(asked.fact) if asked.fact else None
         made = [{"name": c.name, "arguments": json.loads(c.arguments)} for c in reply.tool_calls]
-        return made == ([wanted] if wanted else []) and (wanted is not None or bool(reply.text.strip()))
+        whole = bool(reply.text.strip()) and reply.finish_reason != "length"
+        return made == ([wanted] if wanted else []) and (wanted is not None or whole)
 
     return World(
         name="calls wrong", gaps=frozenset({"tool_call"}), remedies=frozenset({"FineTune"}), build=build,
         logged=questions("logged", 72), held_out=questions("held out", 36), good=good,
     )  # fmt: skip
+
+
+_IDLE = (
+    ("Good evening", "Good evening, how can I help you?"),
+    ("Can you sing a song?", "I can only help with orders."),
+    ("Please change my order.", "Could you give me your order number, please?"),
+)
+"""What the bot is shown: words where no call is due."""
+
+
+def _shown(prompt: Prompt, text: str) -> list[dict[str, Any]]:
+    """What the bot is sent; the replies in it are not to be learnt again."""
+    messages = compose(prompt, [{"role": "user", "content": text}], None)
+    return [{**m, "weight": 0} if m["role"] == "assistant" else dict(m) for m in messages]
 
 
 def _called(call: dict[str, Any] | None, say: str) -> dict[str, Any]:
