@@ -154,6 +154,35 @@ def test_a_remedy_that_does_nothing_is_refused(place, capsys):
     assert Live(place / ".advisor").routes()["*"] == before
 
 
+def test_where_nothing_in_the_prompt_mends_training_is_due(place, capsys):
+    """The bot writes amounts as it does, whatever it is told."""
+    rule = "{kind: forbidden, words: [euros], cause: format}"
+    (place / "advisor.yaml").write_text(
+        f"{BARE}contract: {{rules: [{rule}]}}\nprobe: {{bot: live}}\n", encoding="utf-8"
+    )
+    with Chatbot() as bot:
+        for n, p in enumerate(PLACES[:12] * 3):
+            reply = bot.reply([{"role": "user", "content": question(p, n // 12)}], conversation=f"{p}-{n}")
+            bot.feedback(
+                reply.id,
+                thumb="down",
+                correction=right(p).replace(" euros", "").replace("costs", "costs EUR"),
+            )
+        bot.flush()
+
+    def waits():
+        told(capsys, ".advisor/traces")
+        plan = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+        return {r["kind"]: any("prompt change" in need for need in r["needs"]) for r in plan["remedies"]}
+
+    assert waits() == {"ChangePrompt": False, "FineTune": True}
+    (done,), _ = told(capsys, "apply", "--yes", "--json")
+    (tried,) = done["tried"]
+    assert (done["action"], tried["standing"]) == ("refused", "refused"), done
+    assert "mends any of the" in tried["why"]
+    assert waits() == {"ChangePrompt": False, "FineTune": False}
+
+
 def test_an_unharmed_bot_gets_no_remedy(place, capsys):
     ask(known=PLACES[:12])
     told(capsys, ".advisor/traces")
