@@ -16,10 +16,13 @@ With n GPUs all of it is on each, but of the sequences the n-th part; sharded, o
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -240,12 +243,15 @@ def flops(size: int = 1024) -> float:
 
 
 def here() -> Place:
-    """Return this machine, as far as it can be told without loading torch: its processor and memory.
+    """Return this machine: its GPUs, if a driver says that it has some and the trainer is installed, else its processor and memory."""
+    if shutil.which("nvidia-smi") and find_spec("torch") and find_spec("transformers"):
+        from finetune import weights
 
-    A GPU is seen by `finetune.weights.machine`, which loads torch.
-    """
-    import os
-
+        own = weights.machine()
+        if own.device == "cuda":
+            return Place(
+                device="cuda", gib=own.gib, bf16=own.bf16, flops=weights.flops(bf16=own.bf16), count=weights.gpus()
+            )  # fmt: skip
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB if hasattr(os, "sysconf") else 8.0
     return Place(device="cpu", gib=total, bf16=False, flops=flops())
 

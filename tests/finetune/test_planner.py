@@ -81,6 +81,18 @@ def test_this_machine_is_measured():
     assert "fits" in str(plan(SEVEN, Recipe(base="local:x"), [100], GPU[80])[1])
 
 
+def test_a_machine_with_gpus_is_planned_for_as_one(monkeypatch):
+    pytest.importorskip("trl")
+    from finetune import weights
+
+    assert weights.flops(bf16=False, size=256) > 1e8
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(weights, "machine", lambda: weights.Machine(device="cuda", bf16=True, gib=80.0))
+    monkeypatch.setattr(weights, "gpus", lambda: 2)
+    monkeypatch.setattr(weights, "flops", lambda *, bf16: 3e14 if bf16 else 3e13)
+    assert here() == Place(device="cuda", gib=80.0, bf16=True, flops=3e14, count=2)
+
+
 def test_several_gpus_share_the_sequences_and_sharded_the_weights_too():
     recipe, lengths = Recipe(base="local:x", batch_size=8), [512] * 100
     one, eight = GPU[80], replace(GPU[80], count=8)
