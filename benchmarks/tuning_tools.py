@@ -88,7 +88,7 @@ def main() -> None:
     state, begun = args.state or Path(tempfile.mkdtemp()), time.monotonic()
     # The tools take 450 tokens before every request: read once, a reply takes a fifth of the time.
     base = opened("local:smollm2", state, reuse=True)
-    made = [example(*r, n) for n, r in enumerate(requests(random.Random("teach"), args.examples))]
+    made = [example(*r, n) for n, r in enumerate(requests(random.Random("teach"), args.examples, 0, 2))]
     dataset = with_replay(Dataset(train=tuple(made[12:]), validation=tuple(made[:12])), args.share, base)
     reference, metrics = trained(
         dataset,
@@ -97,7 +97,7 @@ def main() -> None:
         state,
     )
     tuned = opened(reference, state, reuse=True)
-    sets = {"generated, other values": requests(random.Random("judge"), 40), "the shop's own": own()}
+    sets = {"generated, other values": requests(random.Random("judge"), 40, 1, 2), "the shop's own": own()}
     print(
         f"{len(dataset.train)} examples, {metrics['steps']:.0f} steps, {metrics['process_seconds']:.0f} s; {machine()}\n\n{HEAD}"
     )

@@ -244,7 +244,7 @@ def flops(size: int = 1024) -> float:
 
 def here() -> Place:
     """Return this machine: its GPUs, if a driver says that it has some and the trainer is installed, else its processor and memory."""
-    if shutil.which("nvidia-smi") and find_spec("torch") and find_spec("transformers"):
+    if shutil.which("nvidia-smi") and all(find_spec(name) for name in ("torch", "transformers", "peft")):
         from finetune import weights
 
         own = weights.machine()

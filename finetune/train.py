@@ -209,12 +209,14 @@ def _followed(folder: Path) -> int:
 
 def _settled(recipe: Recipe, dataset: Dataset) -> tuple[bases.Base, Settings]:
     base = bases.find(recipe.base)
-    return base, settle(recipe, parameters=_parameters(base), examples=len(dataset.train))
+    return base, settle(recipe, parameters=_parameters(base), examples=len(_parts(dataset)[0]))
 
 
 def _parts(dataset: Dataset) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """What is learnt, and what tells when to stop, where it can."""
-    return dataset.train, dataset.validation if dataset.validates else ()
+    """What is learnt, and what tells when to stop; where that cannot tell, it is learnt too."""
+    if dataset.validates:
+        return dataset.train, dataset.validation
+    return (*dataset.train, *dataset.validation), ()
 
 
 def _cache(job: Mapping[str, Any]) -> Path:
@@ -256,7 +258,8 @@ def _spread(examples: Sequence[Example]) -> list[Example]:
     """Examples in turn from each origin, so that a few hold what was to be learnt and not only what was known."""
     seen: Counter[str] = Counter()
     placed = []
-    for example in examples:
+    # What is repeated for weight would tell the same again.
+    for example in {e.hash: e for e in examples}.values():
         placed.append((seen[example.origin], example))
         seen[example.origin] += 1
     return [example for _, example in sorted(placed, key=lambda p: p[0])]

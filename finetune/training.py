@@ -151,10 +151,10 @@ def train(
 
 def _shares(recipe: Recipe, arguments: Mapping[str, Any], table: Table, model: Any) -> bool:
     """Whether what examples begin alike with is to be read once for each batch: where that saves enough, and this model gives the same loss."""
-    if not recipe.extra.get("sharing", True):
-        return False
+    if not recipe.extra.get("sharing", True) or recipe.extra.get("dropout"):
+        return False  # what is dropped would be dropped for all that share
     rows = [Row(ids=r["input_ids"], labels=r["labels"]) for r in table]
-    return sharing.pays(rows, arguments["per_device_train_batch_size"]) and sharing.holds(model, rows)
+    return sharing.saves(model, rows, arguments["per_device_train_batch_size"])
 
 
 def _metrics(trainer: Any, watch: Any) -> dict[str, float]:
@@ -163,7 +163,7 @@ def _metrics(trainer: Any, watch: Any) -> dict[str, float]:
     held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
     return {
         "steps": float(steps), "best_step": float(trainer.state.best_global_step or steps), "trained_parameters": float(own), "parameters": float(total),
-        "trained_tokens": float(watch.tokens), "step_seconds": watch.pace.seconds,
+        "trained_tokens": float(watch.tokens), "spared_tokens": float(getattr(trainer, "spared", 0)), "step_seconds": watch.pace.seconds,
         **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
         **({"peak_memory_bytes": float(peak)} if peak is not None else {}),
     }  # fmt: skip

@@ -88,6 +88,34 @@ class PromptChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoChange:
+    """Nothing is proposed.
+
+    Attributes:
+        tried: All that was tried.
+        was: Failures that are good as the bot is.
+    """
+
+    tried: tuple[Scored, ...]
+    was: int
+
+    @property
+    def fruitless(self) -> bool:
+        """Whether changes were tried, could be judged, and mended nothing."""
+        return any(s.n for s in self.tried) and all(s.good <= self.was for s in self.tried)
+
+    def __str__(self) -> str:
+        asked = max((s.n for s in self.tried), default=0)
+        if not self.tried:
+            return "there is no setting, rule or example to try"
+        if not asked:
+            return "none of the failures that suggested it could be asked again and judged"
+        if self.fruitless:
+            return f"no setting, rule or example mends any of the {asked} failures that suggested it"
+        return "what mends the failures that suggested it breaks good replies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trying:
     """How edits are tried.
 
@@ -106,8 +134,8 @@ class Trying:
 
 def propose(
     base: Setup, model: ChatModel, means: Means, teaching: Sequence[Case], how: Trying
-) -> PromptChange | None:
-    """Return the cheapest change that mends most of the teaching failures; None if none mends any.
+) -> PromptChange | NoChange:
+    """Return the cheapest change that mends most of the teaching failures, if one mends any and breaks next to nothing.
 
     Args:
         base: The bot as it is.
@@ -128,7 +156,7 @@ def propose(
             break  # whatever comes next is dearer and cannot be better
     best = _best(tried, was)
     if best is None:
-        return None
+        return NoChange(tried=tuple(tried), was=was)
     chosen = best.edit.setup
     release = replace(chosen.release, prompt=chosen.prompt.id)
     return PromptChange(
@@ -280,9 +308,8 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         tell=lambda done, total: place.tell("trying prompts", done, total),
     )
     found = propose(base, model, _means(place, issues, failing), teaching, how)
-    if found is None:
-        what = f"no setting, rule or example mends any of the {len(failing)} failures that suggested it"
-        return nothing(what=what, fruitless=True)
+    if isinstance(found, NoChange):
+        return nothing(what=str(found), fruitless=found.fruitless)
     tried = [
         {"edit": s.edit.name, "good": s.good, "n": s.n, "broken": s.broken, "kept": s.kept}
         for s in found.tried

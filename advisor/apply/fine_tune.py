@@ -60,7 +60,9 @@ def make(place: Workplace, remedy: Remedy) -> Made:
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
     dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
-    dataset = mixed(emphasised(dataset), recipe.replay_share, reply=_own(place), seed=recipe.seed)
+    dataset = mixed(
+        dataset if head else emphasised(dataset), recipe.replay_share, reply=_own(place), seed=recipe.seed
+    )
     folder = datasets.save(dataset, place.config.state / "datasets")
     report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
     about |= {"dataset": folder.name, "preflight": report.data()}

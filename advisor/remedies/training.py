@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 
 from advisor.evidence import Gap
@@ -65,12 +65,14 @@ def proposals(
     )  # fmt: skip
 
 
-def trainable(issues: Iterable[Issue]) -> dict[Gap, int]:
-    """Return how many failures training could mend, by gap."""
+def trainable(issues: Iterable[Issue], refused: Collection[str] = ()) -> dict[Gap, int]:
+    """Return how many failures training could mend, by gap: those that no setting mends, and of which no probe showed that less is enough, unless the gate
+    refused that (`refused`: ids of issues)."""
     found: Counter[Gap] = Counter()
     for issue in issues:
         if not _mended_by_a_setting(issue):
-            found.update({gap: issue.rate.count for gap in issue.gaps if gap in LEAST_EXAMPLES})
+            less = {p.gap for p in issue.proofs if p.named is not None and issue.id not in refused}
+            found.update({g: issue.rate.count for g in issue.gaps if g in LEAST_EXAMPLES and g not in less})
     return dict(found)
 
 

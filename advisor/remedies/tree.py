@@ -33,7 +33,7 @@ def plan(issues: Sequence[Issue], facts: Facts, *, catalog: Sequence[Row] | None
     """
     known = rows() if catalog is None else catalog
     ordered = sorted(issues, key=lambda i: i.id)
-    facts = replace(facts, trainable=training.trainable(ordered))
+    facts = replace(facts, trainable=training.trainable(ordered, facts.refused))
     joined = _joined(proposal for issue in ordered for proposal in _proposals(issue, facts, known))
     settled = [part for part in joined if not _too_few(part)]
     covered = {p.issue.id for part in settled for p in part}

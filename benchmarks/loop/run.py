@@ -20,6 +20,7 @@ import json
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -72,7 +73,8 @@ def main() -> None:
     args = parser.parse_args()
     work = args.work or Path(tempfile.mkdtemp(prefix="loop-"))
     work.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
+    for variable in ("OMP_NUM_THREADS", "RIGHTFIX_THREADS"):
+        os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // args.jobs)))
     chosen = [
         n
         for n, world in enumerate(worlds(args.seed))
@@ -84,7 +86,11 @@ def main() -> None:
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         doing = {pool.submit(_lived, args.seed, n, work.absolute()): n for n in reversed(chosen)}
         for done in as_completed(doing):
-            told = found[doing[done]] = done.result()
+            try:
+                told = found[doing[done]] = done.result()
+            except BaseException:  # one bot that fails must not cost the others
+                traceback.print_exc()
+                continue
             print(json.dumps(vars(told)), flush=True)
             if args.json:
                 seen = [vars(t) for _, t in sorted(found.items())]

@@ -237,19 +237,19 @@ def calls(*, seed: int) -> World:
             prompt = prompt.with_part(Part(kind="example", name=f"shown-{n}", text=request, answer=reply))
         written = [
             {"messages": [*_shown(prompt, text), _called(call, say)], "tools": tools}
-            for text, call, say in requests(Random(f"{seed} written"), 108)
+            for text, call, say in requests(Random(f"{seed} written"), 108, 0, 3)
         ]
         lines = "".join(json.dumps(w, ensure_ascii=False) + "\n" for w in written)
         (folder / "written.jsonl").write_text(lines, encoding="utf-8")
         _configured(folder, {}, [], examples="written.jsonl")
         _goes_live(folder, prompt, most=120)
 
-    def questions(part: str, count: int) -> tuple[Asked, ...]:
+    def questions(part: int, count: int) -> tuple[Asked, ...]:
         return tuple(
             Asked(
                 text=text, right=json.dumps(call) if call else say, fact=json.dumps(call) if call else "", planted=True, ask={"tools": tools}
             )
-            for text, call, say in requests(Random(f"{seed} {part}"), count)
+            for text, call, say in requests(Random(f"{seed} {part}"), count, part, 3)
         )  # fmt: skip
 
     def good(asked: Asked, reply: Reply) -> bool:
@@ -260,7 +260,7 @@ def calls(*, seed: int) -> World:
 
     return World(
         name="calls wrong", gaps=frozenset({"tool_call"}), remedies=frozenset({"FineTune"}), build=build,
-        logged=questions("logged", 72), held_out=questions("held out", 36), good=good,
+        logged=questions(1, 72), held_out=questions(2, 36), good=good,
     )  # fmt: skip
 
 

@@ -32,8 +32,11 @@ IDLE = [
 ]  # fmt: skip
 
 
-def requests(chance: random.Random, count: int) -> list[tuple[str, dict[str, Any] | None, str]]:
-    """Return (request, call or None, words where no call is made)."""
+def requests(
+    chance: random.Random, count: int, part: int = 0, parts: int = 1
+) -> list[tuple[str, dict[str, Any] | None, str]]:
+    """Return (request, call or None, words where no call is made); requests without a call differ between parts."""
+    idle = IDLE[part::parts]
     found: list[tuple[str, dict[str, Any] | None, str]] = []
     for n in range(count):
         order = f"SH-{chance.randint(10000, 99999)}"
@@ -89,6 +92,6 @@ def requests(chance: random.Random, count: int) -> list[tuple[str, dict[str, Any
                 )
             )
         else:
-            ask, say = IDLE[(n // 6 * 2 + kind) % len(IDLE)]
+            ask, say = idle[(n // 6 * 2 + kind) % len(idle)]
             found.append((ask, None, say))
     return found

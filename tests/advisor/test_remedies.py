@@ -102,7 +102,10 @@ def test_small_issues_of_one_form_are_enough_together():
     (training,) = (r for r in plan(many, FACTS).remedies if r.kind == "FineTune")
     assert training.gain.failures == 24 and training.issues == ("i0", "i1", "i2")
     assert ("FineTune", True) not in kinds(many[:2])
-    # What a setting mends is no reason to train.
+    # What a setting mends, or less was shown to mend, is no reason to train.
+    shown = Proof(gap="tool_call", rungs=(), named="rule", settled=True, subject="bot", stand_in=False)
+    (one, two, three) = many
+    assert ("FineTune", True) not in kinds([one, two, dataclasses.replace(three, proofs=(shown,))])
     broken = issues(count=30, gaps=("style",), signature=("json.schema",))
     assert not any(
         kind == "FineTune" for kind, _ in kinds([*broken, *issues(count=8, gaps=("style",), cause="tone")])

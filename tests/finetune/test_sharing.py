@@ -16,7 +16,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from finetune import sharing
 from finetune.adapters import Adapters
@@ -89,21 +98,38 @@ def test_a_common_beginning_is_read_once():
     assert together(rows)["position_ids"].tolist() == [[*range(20), 20, 21, 20, 21]]
 
 
-def test_it_is_done_only_where_it_saves():
-    assert sharing.pays([made([n], [n]) for n in range(21, 29)], 4)
-    assert not sharing.pays([made([n], [n]) for n in range(21, 29)], 1)
-    assert not sharing.pays([made([], [n] * 3, told=(n,)) for n in range(21, 29)], 4)
-    assert not sharing.pays([], 4)
+def test_it_is_done_only_where_it_saves(model):
+    rows = [made([n], [n]) for n in range(21, 29)]
+    assert sharing.saves(model, rows, 4)
+    assert not sharing.saves(model, rows, 1)
+    assert not sharing.saves(model, [made([], [n] * 3, told=(n,)) for n in range(21, 29)], 4)
+    assert not sharing.saves(model, [], 4)
+    # Attention over all of a long batch costs more than the little that is common.
+    long = [made([n] * 90, [n] * 10, told=TOLD * 2) for n in range(21, 29)]
+    assert not sharing.saves(model, long, 8)
 
 
-def test_a_model_that_sees_by_windows_is_left_alone(model):
-    rows = [made([n] * 5, [n]) for n in (21, 25)]
-    assert sharing.holds(model, rows)
-    torch.manual_seed(0)
-    assert not sharing.holds(
-        MistralForCausalLM(MistralConfig(**SMALL, num_key_value_heads=4, sliding_window=4)), rows
-    )
-    assert not sharing.holds(LlamaForCausalLM(LlamaConfig(**SMALL, attn_implementation="eager")), rows)
+SEEING_OTHERWISE = [
+    MistralForCausalLM(MistralConfig(**SMALL, num_key_value_heads=4, sliding_window=4)),
+    MixtralForCausalLM(MixtralConfig(**SMALL, num_key_value_heads=4, num_local_experts=2)),
+    LlamaForCausalLM(LlamaConfig(**SMALL, attn_implementation="eager")),
+    Lfm2ForCausalLM(Lfm2Config(**SMALL, layer_types=["conv", "full_attention"])),
+]
+
+
+@pytest.mark.parametrize("other", SEEING_OTHERWISE, ids=lambda m: type(m).__name__)
+def test_models_that_see_otherwise_are_left_alone(other):
+    assert not sharing.saves(other, [made([n], [n]) for n in range(21, 29)], 4)
+
+
+def test_a_model_that_gives_another_loss_is_left_alone(model):
+    class Blind(LlamaForCausalLM):
+        """Takes a mask and does not look at it."""
+
+        def forward(self, input_ids, attention_mask=None, **more):
+            return super().forward(input_ids, **more)
+
+    assert not sharing.saves(Blind(model.config), [made([n], [n]) for n in range(21, 29)], 4)
 
 
 @pytest.mark.slow
@@ -123,6 +149,7 @@ def test_a_training_that_shares_comes_to_the_same(tmp_path, base):
         (adapter,) = Adapters(place / "adapters").all()
         found[share] = load_file(Adapters(place / "adapters").path(adapter.id) / "adapter_model.safetensors")
         found[share, "told"] = read(folder).metrics
+    assert found[True, "told"]["spared_tokens"] > 0 == found[False, "told"]["spared_tokens"]
     assert found[True, "told"]["trained_tokens"] == found[False, "told"]["trained_tokens"]
     assert found[True, "told"]["train_loss"] == pytest.approx(found[False, "told"]["train_loss"], rel=1e-4)
     for name, weight in found[True].items():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from advisor.apply.change_prompt import Edit, Trying, propose
+from advisor.apply.change_prompt import Edit, NoChange, Trying, propose
 from advisor.checks.context import Context
 from advisor.exchange import Exchange, Message, Source
 from advisor.gate.trial import Bench, Case
@@ -10,6 +10,7 @@ from advisor.probing.asking import Budget, Remembered
 from advisor.probing.rungs import Means, Shown
 from advisor.probing.subject import Setup
 from router.contract.rules import Contract, Rule
+from router.models.port import ModelUnavailable
 from router.models.scripted import Scripted
 from router.prompts import Prompt
 from router.releases import Generation, Release, Retrieving
@@ -122,7 +123,16 @@ def test_what_contradicts_a_rule_is_taken_out(tmp_path):
 
 
 def test_nothing_is_proposed_where_nothing_helps(tmp_path):
-    assert propose(setup(), bot(lambda m: False), Means(rules=(RULE,)), TEACHING, how(tmp_path)) is None
+    found = propose(setup(), bot(lambda m: False), Means(rules=(RULE,)), TEACHING, how(tmp_path))
+    assert isinstance(found, NoChange) and found.fruitless and "mends any" in str(found)
+
+
+def test_what_could_not_be_tried_shows_nothing(tmp_path):
+    nothing = propose(setup(), bot(lambda m: False), Means(), TEACHING, how(tmp_path))
+    assert isinstance(nothing, NoChange) and not nothing.fruitless and "no setting" in str(nothing)
+    down = Scripted(outputs=lambda m: ModelUnavailable("down"))
+    unasked = propose(setup(), down, Means(rules=(RULE,)), TEACHING, how(tmp_path / "b"))
+    assert isinstance(unasked, NoChange) and not unasked.fruitless and "could be asked" in str(unasked)
 
 
 def test_a_change_that_breaks_good_replies_is_not_proposed(tmp_path):
@@ -143,7 +153,8 @@ def test_a_change_that_breaks_good_replies_is_not_proposed(tmp_path):
             f"Thing {number}." if number >= 100 and RULE not in messages[0]["content"] else answer(messages)
         )
 
-    assert propose(setup(), Scripted(outputs=good), Means(rules=(RULE,)), TEACHING, how(tmp_path)) is None
+    found = propose(setup(), Scripted(outputs=good), Means(rules=(RULE,)), TEACHING, how(tmp_path))
+    assert isinstance(found, NoChange) and not found.fruitless and "breaks good replies" in str(found)
 
 
 def test_what_is_dear_is_made_only_if_it_is_needed(tmp_path):
