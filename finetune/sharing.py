@@ -8,20 +8,14 @@ samples of one prompt; Liu et al. 2025, 2506.05433).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from finetune.rows import IGNORED, Row
 
 _LEAST = 0.2
 """Share of the work that must be saved."""
-
-_CLOSE = 1e-3
-_CLOSE_BF16 = 5e-2
-"""Most that the loss of one token may differ."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,60 +43,66 @@ class _Group:
         return common - lost, common
 
 
-def collated(batch: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-    """Return a batch of rows (`input_ids`, `labels`) as one sequence of n tokens: ids, positions and labels of shape (1, n), a mask of
-    shape (1, 1, n, n), and the tokens that the rows have apart, shape (1,)."""
-    rows = [Row(ids=list(b["input_ids"]), labels=list(b["labels"])) for b in batch]
-    ids: list[int] = []
-    places: list[int] = []
-    labels: list[int] = []
-    group_of: list[int] = []
-    branch_of: list[int] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laid:
+    """A batch as one sequence of beginnings and rests; all lists have one entry a token that is read.
+
+    Attributes:
+        ids: Tokens.
+        labels: The same where a token is learnt, else `IGNORED`.
+        places: Position of a token in its row.
+        groups: Number of the rows with a common beginning.
+        branches: 0 for the beginning, else the number of the row in its group: a token sees the beginning and its own branch.
+        apart: Tokens of the rows one by one.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    places: list[int]
+    groups: list[int]
+    branches: list[int]
+    apart: int
+
+
+def laid(rows: Sequence[Row]) -> Laid:
+    """Lay a batch out as one sequence."""
+    found = Laid(ids=[], labels=[], places=[], groups=[], branches=[], apart=_tokens(rows))
     for number, group in enumerate(_groups(rows)):
         parts = [(0, range(group.common), group.rows[0])]
         parts += [(n, range(group.common, len(row.ids)), row) for n, row in enumerate(group.rows, 1)]
         for branch, span, row in parts:
-            ids += [row.ids[i] for i in span]
-            labels += [row.labels[i] for i in span]
-            places += span
-            group_of += [number] * len(span)
-            branch_of += [branch] * len(span)
-    groups, branches = torch.tensor(group_of), torch.tensor(branch_of)
-    before = torch.ones(len(ids), len(ids), dtype=torch.bool).tril()
-    own = groups[:, None] == groups[None, :]
-    seen = (branches[None, :] == 0) | (branches[:, None] == branches[None, :])
-    return {
-        "input_ids": torch.tensor([ids]), "position_ids": torch.tensor([places]), "labels": torch.tensor([labels]),
-        "attention_mask": (before & own & seen)[None, None], "apart": torch.tensor([sum(len(r.ids) for r in rows)]),
-    }  # fmt: skip
+            found.ids.extend(row.ids[i] for i in span)
+            found.labels.extend(row.labels[i] for i in span)
+            found.places.extend(span)
+            found.groups.extend([number] * len(span))
+            found.branches.extend([branch] * len(span))
+    return found
 
 
-def saves(model: Any, rows: Sequence[Row], batch_size: int) -> bool:
-    """Return whether batches of rows, taken in their order, are a fifth less work together, and mean the same to a model.
+def saving(config: Any, rows: Sequence[Row], batch_size: int) -> Sequence[Row]:
+    """Return the batch that shares most, to try a model on; none if batches, taken in their order, are not a fifth less work together.
 
-    That is tried on the batch that shares most. Models that see by windows, carry a state from token to token or choose experts are left alone.
+    Models that see by windows, carry a state from token to token or choose experts get none either.
 
     Args:
-        model: A causal language model of Transformers.
+        config: Of a causal language model of Transformers.
         rows: To be learnt.
         batch_size: Rows that are read at once.
     """
-    config = model.config
     kinds = set(getattr(config, "layer_types", None) or ())
     if (
         getattr(config, "_attn_implementation", "") != "sdpa"
         or kinds - {"full_attention"}
-        or (getattr(config, "sliding_window", None) and "full_attention" not in kinds)
+        or (getattr(config, "sliding_window", None) and not kinds)
         or hasattr(config, "output_router_logits")
     ):
-        return False
+        return ()
     batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    spared = [_tokens(batch) - sum(g.tokens for g in _groups(batch)) for batch in batches]
+    read = [sum(g.tokens for g in _groups(batch)) for batch in batches]
     apart = sum(_work(config, len(r.ids)) for r in rows)
-    together = sum(_work(config, sum(g.tokens for g in _groups(batch))) for batch in batches)
-    if not rows or 1 - together / apart < _LEAST:
-        return False
-    return _alike_to(model, batches[spared.index(max(spared))])
+    if not rows or 1 - sum(_work(config, n) for n in read) / apart < _LEAST:
+        return ()
+    return max(zip(batches, read, strict=True), key=lambda b: _tokens(b[0]) - b[1])[0]
 
 
 def _tokens(rows: Sequence[Row]) -> int:
@@ -116,25 +116,12 @@ def _work(config: Any, tokens: int) -> float:
     return tokens * (4 * wide * wide + 3 * wide * inner) + 2 * wide * tokens * tokens
 
 
-def _alike_to(model: Any, rows: Sequence[Row]) -> bool:
-    training, near = model.training, _CLOSE if model.dtype == torch.float32 else _CLOSE_BF16
-    model.eval()
-    try:
-        apart = torch.cat([_losses(model, [row]) for row in rows])
-        together = _losses(model, rows)
-    except Exception:
-        return False  # whatever it raises, it takes no such mask
-    finally:
-        model.train(training)
-    # Groups may change the order of rows.
-    return bool(torch.allclose(apart.sort().values, together.sort().values, rtol=near, atol=near))
-
-
-def sharing(maker: Any) -> Any:
+def sharing(maker: Any, collate: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]) -> Any:
     """Return a trainer of TRL whose batches share beginnings.
 
     Args:
         maker: `SFTTrainer`.
+        collate: Makes tensors of a batch (`finetune.weights.collated`).
     """
 
     class Sharing(maker):  # type: ignore[misc]
@@ -145,7 +132,7 @@ def sharing(maker: Any) -> Any:
         """Tokens learnt from and not read, since this process began."""
 
         def __init__(self, **given: Any) -> None:
-            super().__init__(data_collator=collated, **given)
+            super().__init__(data_collator=collate, **given)
 
         def compute_loss(self, model: Any, inputs: Any, *more: Any, **named: Any) -> Any:
             apart, before = int(inputs.pop("apart").sum()), self._total_train_tokens
@@ -186,21 +173,3 @@ def _read_only(row: Row) -> int:
 
 def _alike(one: Sequence[int], other: Sequence[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))  # fmt: skip
-
-
-def _losses(model: Any, rows: Sequence[Row]) -> torch.Tensor:
-    """Losses of all tokens that are learnt, rows together if there are several."""
-    if len(rows) == 1:
-        given = {"input_ids": torch.tensor([rows[0].ids])}
-        labels = torch.tensor([rows[0].labels])
-    else:
-        given = collated([{"input_ids": r.ids, "labels": r.labels} for r in rows])
-        labels = given.pop("labels")
-        given.pop("apart")
-    with torch.no_grad():
-        logits = model(**{k: v.to(model.device) for k, v in given.items()}, use_cache=False).logits
-    wanted = labels[0, 1:].to(model.device)
-    found = torch.nn.functional.cross_entropy(
-        logits[0, :-1].float(), wanted, ignore_index=IGNORED, reduction="none"
-    )
-    return found[wanted != IGNORED]

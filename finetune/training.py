@@ -127,7 +127,7 @@ def train(
         and not arguments["packing"]
         and _shares(recipe, arguments, tables[0], loaded)
     ):
-        maker = sharing.sharing(maker)
+        maker = sharing.sharing(maker, weights.collated)
     trainer = maker(
         model=loaded, args=config(**arguments), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
         processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
@@ -154,7 +154,8 @@ def _shares(recipe: Recipe, arguments: Mapping[str, Any], table: Table, model: A
     if not recipe.extra.get("sharing", True) or recipe.extra.get("dropout"):
         return False  # what is dropped would be dropped for all that share
     rows = [Row(ids=r["input_ids"], labels=r["labels"]) for r in table]
-    return sharing.saves(model, rows, arguments["per_device_train_batch_size"])
+    tried = sharing.saving(model.config, rows, arguments["per_device_train_batch_size"])
+    return bool(tried) and weights.same_together(model, tried)
 
 
 def _metrics(trainer: Any, watch: Any) -> dict[str, float]:

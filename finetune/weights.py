@@ -22,10 +22,15 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig, set_seed
 
+from finetune import sharing
 from finetune.bases import Base
+from finetune.rows import IGNORED, Row
 from rag import local_models
 
 _LONGEST = 8192
+_CLOSE = 1e-3
+_CLOSE_BF16 = 5e-2
+"""Most that the loss of one token may differ where rows share a beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,48 @@ def lora(*, rank: int, alpha: float, dropout: float) -> LoraConfig:
     return LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
     )
+
+
+def collated(batch: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """Return rows (`input_ids`, `labels`) as one sequence of n tokens (`finetune.sharing`): ids, positions and labels of shape (1, n), a mask of
+    shape (1, 1, n, n), and the tokens that the rows have apart, shape (1,)."""
+    found = sharing.laid([Row(ids=list(b["input_ids"]), labels=list(b["labels"])) for b in batch])
+    groups, branches = torch.tensor(found.groups), torch.tensor(found.branches)
+    before = torch.ones(len(found.ids), len(found.ids), dtype=torch.bool).tril()
+    seen = (branches[None, :] == 0) | (branches[:, None] == branches[None, :])
+    return {
+        "input_ids": torch.tensor([found.ids]), "position_ids": torch.tensor([found.places]), "labels": torch.tensor([found.labels]),
+        "attention_mask": (before & (groups[:, None] == groups[None, :]) & seen)[None, None], "apart": torch.tensor([found.apart]),
+    }  # fmt: skip
+
+
+def same_together(model: Any, rows: Sequence[Row]) -> bool:
+    """Return whether a model gives every token of rows the same loss when they share a beginning as when they are read one by one."""
+    training, near = model.training, _CLOSE if model.dtype == torch.float32 else _CLOSE_BF16
+    model.eval()
+    try:
+        apart = torch.cat(
+            [_losses(model, {"input_ids": torch.tensor([r.ids])}, torch.tensor([r.labels])) for r in rows]
+        )
+        given = collated([{"input_ids": r.ids, "labels": r.labels} for r in rows])
+        labels, _ = given.pop("labels"), given.pop("apart")
+        together = _losses(model, given, labels)
+    except Exception:
+        return False  # whatever it raises, it takes no such mask
+    finally:
+        model.train(training)
+    # Groups may change the order of rows.
+    return bool(torch.allclose(apart.sort().values, together.sort().values, rtol=near, atol=near))
+
+
+def _losses(model: Any, given: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        logits = model(**{k: v.to(model.device) for k, v in given.items()}, use_cache=False).logits
+    wanted = labels[0, 1:].to(model.device)
+    found = torch.nn.functional.cross_entropy(
+        logits[0, :-1].float(), wanted, ignore_index=IGNORED, reduction="none"
+    )
+    return found[wanted != IGNORED]
 
 
 def trained_share(trained: Any) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from transformers import (
     MixtralForCausalLM,
 )
 
-from finetune import sharing
+from finetune import sharing, weights
 from finetune.adapters import Adapters
 from finetune.progress import read
 
@@ -68,7 +68,7 @@ def apart(rows):
 
 
 def together(rows):
-    return sharing.collated([{"input_ids": r.ids, "labels": r.labels} for r in rows])
+    return weights.collated([{"input_ids": r.ids, "labels": r.labels} for r in rows])
 
 
 token = st.integers(1, 39)
@@ -89,6 +89,11 @@ def test_what_is_learnt_together_is_what_is_learnt_apart(model, rows):
     assert torch.allclose(learnt(model, apart(rows)), learnt(model, [batch]), atol=1e-4)
 
 
+def shares(model, rows, batch_size):
+    tried = sharing.saving(model.config, rows, batch_size)
+    return bool(tried) and weights.same_together(model, tried)
+
+
 def test_a_common_beginning_is_read_once():
     rows = [made([n, n + 1], [n + 2]) for n in (21, 25, 30)]
     assert together(rows)["input_ids"].tolist() == [[*TOLD, 21, 22, 23, 25, 26, 27, 30, 31, 32]]
@@ -100,13 +105,13 @@ def test_a_common_beginning_is_read_once():
 
 def test_it_is_done_only_where_it_saves(model):
     rows = [made([n], [n]) for n in range(21, 29)]
-    assert sharing.saves(model, rows, 4)
-    assert not sharing.saves(model, rows, 1)
-    assert not sharing.saves(model, [made([], [n] * 3, told=(n,)) for n in range(21, 29)], 4)
-    assert not sharing.saves(model, [], 4)
+    assert shares(model, rows, 4)
+    assert not shares(model, rows, 1)
+    assert not shares(model, [made([], [n] * 3, told=(n,)) for n in range(21, 29)], 4)
+    assert not shares(model, [], 4)
     # Attention over all of a long batch costs more than the little that is common.
     long = [made([n] * 90, [n] * 10, told=TOLD * 2) for n in range(21, 29)]
-    assert not sharing.saves(model, long, 8)
+    assert not shares(model, long, 8)
 
 
 SEEING_OTHERWISE = [
@@ -119,7 +124,7 @@ SEEING_OTHERWISE = [
 
 @pytest.mark.parametrize("other", SEEING_OTHERWISE, ids=lambda m: type(m).__name__)
 def test_models_that_see_otherwise_are_left_alone(other):
-    assert not sharing.saves(other, [made([n], [n]) for n in range(21, 29)], 4)
+    assert not shares(other, [made([n], [n]) for n in range(21, 29)], 4)
 
 
 def test_a_model_that_gives_another_loss_is_left_alone(model):
@@ -129,7 +134,7 @@ def test_a_model_that_gives_another_loss_is_left_alone(model):
         def forward(self, input_ids, attention_mask=None, **more):
             return super().forward(input_ids, **more)
 
-    assert not sharing.saves(Blind(model.config), [made([n], [n]) for n in range(21, 29)], 4)
+    assert not shares(Blind(model.config), [made([n], [n]) for n in range(21, 29)], 4)
 
 
 @pytest.mark.slow
