@@ -338,13 +338,14 @@ def _once(examples: Sequence[Example]) -> list[Example]:
         [f"{e.request}\n{text_of(e.target)}{e.target.get('tool_calls', '')}" for e in examples]
     )
     said: set[tuple[str, str, str]] = set()
-    # A near-repetition differs by a name or a number; of those, a handful shows the form and more teaches nothing new.
+    # A near-repetition differs by a name or a number; of those, a handful shows the form and more teaches nothing new. Only of calls the
+    # values are what is to be learnt: to take them from the request.
     near: Counter[int] = Counter()
     kept = []
     for example, first in zip(examples, alike, strict=True):
         own = (example.request, text_of(example.target), str(example.target.get("tool_calls")))
         near[first] += own not in said
-        if own not in said and near[first] <= _MOST_ALIKE:
+        if own not in said and (near[first] <= _MOST_ALIKE or example.target.get("tool_calls")):
             kept.append(example)
         said.add(own)
     return kept

@@ -260,7 +260,7 @@ def calls(*, seed: int) -> World:
 
     return World(
         name="calls wrong", gaps=frozenset({"tool_call"}), remedies=frozenset({"FineTune"}), build=build,
-        logged=questions(1, 72), held_out=questions(2, 36), good=good,
+        logged=questions(1, 96), held_out=questions(2, 36), good=good,
     )  # fmt: skip
 
 

@@ -229,3 +229,21 @@ def test_a_reply_that_cannot_be_mended_teaches_nothing():
 def test_labelled_texts():
     (e,) = labelled({"My card is lost": "card_lost"}, "Pick a label.")
     assert (e.label, e.request, e.messages[0]["content"]) == ("card_lost", "My card is lost", "Pick a label.")
+
+
+def test_of_near_repetitions_a_dozen_is_kept_but_of_calls_all_values():
+    def asked(n, **reply):
+        messages = (
+            {"role": "user", "content": f"Where is order SH-{10000 + n}?"},
+            {"role": "assistant", **reply},
+        )
+        return Example(messages=messages, group=f"g{n}", origin="file", source=f"own:{n}")
+
+    said = [asked(n, content=f"Order SH-{10000 + n} is on its way.") for n in range(40)]
+    assert len(build([], bot(), said).examples) == 12
+    calls = [
+        asked(n, content=None, tool_calls=[{"type": "function", "function": {"name": "get_order", "arguments": f'{{"id": "SH-{10000 + n}"}}'}}])
+        for n in range(40)
+    ]  # fmt: skip
+    made = build([], bot(), [*calls, *calls])
+    assert len(made.examples) == 40
