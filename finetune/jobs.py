@@ -240,7 +240,7 @@ class Jobs:
     ) -> Iterator[tuple[Job, float]]:
         """Look after a job until it is over or paused, or the time is: how it stands, and the seconds until the next look.
 
-        A job that was not sent is not waited for. Faults of the network are waited out, and a training whose process died is taken up again, three times.
+        A job that was not sent, or whose sender died over it, is not waited for. Faults of the network are waited out, and a training whose process died is taken up again, three times.
 
         Args:
             key: The job.
@@ -264,7 +264,7 @@ class Jobs:
             paused = known and job.state == "paused"
             dead = paused and job.raw == DIED and revivals > 0
             late = end is not None and time.monotonic() + pause > end
-            if job.is_over or job.state == "written" or late or (paused and not dead):
+            if job.is_over or self._left_unsent(job) or late or (paused and not dead):
                 yield job, 0.0
                 return
             yield job, 0.0 if dead else pause
@@ -371,6 +371,16 @@ class Jobs:
                 hint="wait for one to end, or raise the cap",
             )
 
+    def _left_unsent(self, job: Job) -> bool:
+        """Whether nobody is sending a job that is not known to be at its provider."""
+        if job.provider_id is not None or job.state != "sending":
+            return job.state == "written"
+        try:
+            with self._sending(job.key, wait_s=0.0):
+                return self.get(job.key).provider_id is None
+        except JobUnavailable:
+            return False
+
     def _stopped_before(self, job: Job, action: Action) -> Job:
         if action != "cancel":
             raise JobRefused(f"job {job.key} was not sent yet")
@@ -447,13 +457,13 @@ class Jobs:
         return [row["key"] for row in rows]
 
     @contextmanager
-    def _sending(self, key: str) -> Iterator[None]:
+    def _sending(self, key: str, *, wait_s: float = _PATIENCE_S) -> Iterator[None]:
         lock = self._folder / "jobs" / f"{key}.lock"
         lock.parent.mkdir(exist_ok=True)
         if not lock.exists():
             make(lock)
         try:
-            with exclusive(lock, wait_s=_PATIENCE_S):
+            with exclusive(lock, wait_s=wait_s):
                 yield
         except Locked:
             raise JobUnavailable(f"another process is sending job {key}", hint="wait for it") from None

@@ -139,6 +139,22 @@ def test_what_a_person_must_mend_first_is_not_waited_for(tmp_path, dataset):
     assert jobs.get(key).state == "running"
 
 
+def test_what_nobody_sends_any_more_is_not_waited_for(tmp_path, dataset):
+    """Its sender died, or lost the answer; while somebody sends it, it is waited for."""
+    seen = []
+
+    class Slow(Scripted):
+        def submit(self, order, **more):
+            seen.append(next(jobs.looks(order.key, every_s=7)))
+            return super().submit(order, **more)
+
+    jobs = jobs_of(tmp_path, Slow(submits=[JobUncertain("the connection broke")]))
+    key = jobs.write(RECIPE, dataset).key
+    with pytest.raises(JobUncertain):
+        jobs.submit(key)
+    assert [(j.state, pause) for j, pause in (*seen, *jobs.looks(key))] == [("sending", 7), ("sending", 0.0)]
+
+
 def test_cancelled_before_and_after_it_was_sent(tmp_path, dataset):
     backend = Scripted([Standing(state="running", raw="running")])
     jobs = jobs_of(tmp_path, backend)
