@@ -130,10 +130,12 @@ def _headed(
 def _tuned(
     folder: Path, job: Mapping[str, Any], what: tuple[Recipe, Dataset], stopping: list[int]
 ) -> Progress:
-    from finetune import training, weights
+    from finetune import gguf_files, training, weights
 
     recipe, dataset = what
     base, settings = _settled(recipe, dataset)
+    if base.path is not None and base.kind == "gguf":
+        gguf_files.check(base.path)  # before hours are spent on what could not be served
     count = ranks.count(recipe, batch_size=settings.batch_size, gpus=weights.gpus())
     adapters = Adapters(Path(job["adapters"]))
     now = Progress(stage="loading")

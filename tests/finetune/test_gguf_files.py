@@ -1,7 +1,10 @@
 """GGUF: an adapter and merged weights in the packaged model's file give what Transformers gives; a merge that loses the change is seen."""
 
 import json
+import subprocess
+import sys
 
+import made_jobs
 import numpy as np
 import pytest
 
@@ -13,6 +16,7 @@ pytest.importorskip("gguf")
 import gguf
 
 from finetune.gguf_files import ExportFailed, metadata, write_adapter, write_model
+from finetune.progress import read
 
 
 @pytest.fixture
@@ -120,6 +124,21 @@ def test_a_small_change_is_lost_in_four_bits_and_that_is_seen(base, tmp_path):
     }
     assert told["F32"] > 0.99 > told["Q8_0"] > told["Q4_1"]
     assert told["Q4_1"] < 0.2
+
+
+@pytest.mark.slow
+def test_a_base_that_could_not_be_served_is_not_trained(tmp_path, dataset):
+    pytest.importorskip("trl")
+    folder = made_jobs.job(tmp_path, written(tmp_path / "other.gguf", "mamba"), dataset)
+    assert (
+        subprocess.run([sys.executable, "-m", "finetune.train", str(folder)], capture_output=True).returncode
+        == 1
+    )
+    told = read(folder)
+    assert (told.stage, told.step) == (
+        "failed",
+        0,
+    ) and "architecture 'mamba' is not one of llama" in told.message
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
