@@ -305,12 +305,16 @@ class _Place:
 
 def _exchange(talk: Sequence[Message], origins: Sequence[Origin], spool: Spool, where: _Place) -> Exchange:
     _, source, _ = origins[-1]
+    # What people said of a reply that was made anew was said of that one; how it should have been holds for the one that stands too.
+    thrown = {id(o) for o in origins if _thrown_away(o.call, talk[where.at], where)}
     told = [_of_reply(o.call, where.last) for o in origins]
+    told = [replace(c, feedback=()) if id(o) in thrown else c for c, o in zip(told, origins, strict=True)]
     call = told[-1]
     for other in told[:-1]:
         call = _fold(call, other)
-    ids = tuple(dict.fromkeys(i for c in told for i in (*c.ids, *([c.span_id] if c.span_id else []))))
-    call = _with_notes(call, ids, spool, where)
+    ids = _ids(told)
+    gone = _ids(o.call for o in origins if id(o) in thrown)
+    call = _with_notes(call, ids, spool, where, gone=frozenset(gone))
     system = [m for m in call.messages if m.role == "system"]
     where.told.update(
         orjson.dumps(
@@ -333,6 +337,15 @@ def _exchange(talk: Sequence[Message], origins: Sequence[Origin], spool: Spool, 
         input_tokens=call.input_tokens, output_tokens=call.output_tokens, latency=call.latency, cost=call.cost,
         ids=frozenset((*ids, *([call.trace_id] if call.trace_id else []))), copies=_copies(origins),
     )  # fmt: skip
+
+
+def _thrown_away(call: Call, reply: Message, where: _Place) -> bool:
+    """Whether a call's reply was made anew, and another stands in its place."""
+    return call.reply is not None and call.reply != reply and call.reply.content in where.alternatives
+
+
+def _ids(calls: Iterable[Call]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(i for c in calls for i in (*c.ids, *([c.span_id] if c.span_id else []))))
 
 
 def _of_reply(call: Call, last: bool) -> Call:
@@ -365,7 +378,8 @@ def _fold(call: Call, other: Call) -> Call:
     return apply(call, parts)
 
 
-def _with_notes(call: Call, ids: Sequence[str], spool: Spool, where: _Place) -> Call:
+def _with_notes(call: Call, ids: Sequence[str], spool: Spool, where: _Place, *, gone: frozenset[str]) -> Call:
+    """Return a call with what was noted of it and of its conversation; `gone` are the ids of replies that were made anew."""
     if not spool.notes:
         return call
     # What names a call of a trace was joined when the trace was merged.
@@ -373,7 +387,8 @@ def _with_notes(call: Call, ids: Sequence[str], spool: Spool, where: _Place) -> 
     whole = spool.notes_for([call.conversation_id]) if where.last and call.conversation_id else []
     spool.mark_joined([number for number, _ in (*named, *whole)])
     for _, note in named:
-        call = apply(call, note.parts)
+        of_gone = not gone.isdisjoint(note.ids)
+        call = apply(call, {k: v for k, v in note.parts.items() if k != "feedback" or not of_gone})
     for _, note in whole:
         # A score that names a reply of this conversation besides the conversation was that reply's.
         if where.own.isdisjoint(note.ids):

@@ -114,7 +114,7 @@ def story(world: World, folder: Path) -> Told:
     before = {}
     for number in range(world.rounds):
         with _timed(told, "log"):
-            failed = _logged(world, Random(f"{world.name} {number}" if number else world.name))
+            failed = _logged(world, number)
         with _timed(told, "advise"):
             _run("run")
         if not number:
@@ -129,7 +129,7 @@ def story(world: World, folder: Path) -> Told:
         told.after = told.rounds[-1], len(was_bad)
         told.broken = (sum(not after[q] for q in was_good), len(was_good))
     named = frozenset(told.confirmed)
-    told.right = named == world.remedies or bool(
+    told.right = world.remedies <= named <= world.remedies | world.perhaps or bool(
         named and named <= world.cheaper | world.remedies and world.cheaper
     )
     return told
@@ -154,12 +154,12 @@ def _mended(told: Told) -> None:
             return
 
 
-def _logged(world: World, rng: Random) -> set[str]:
-    """Make the log, with what some customers say; return the ids of the replies that were bad."""
-    failed = set()
+def _logged(world: World, number: int) -> set[str]:
+    """Make the log of a round, with what some customers say; return the ids of the replies that were bad."""
+    failed, rng = set(), Random(f"{world.name} {number}" if number else world.name)
     with Chatbot() as bot:
         for n, asked in enumerate(world.logged):
-            reply = bot.reply(_message(asked), conversation=f"customer-{n}", **asked.ask)
+            reply = bot.reply(_message(asked), conversation=f"customer-{number}-{n}", **asked.ask)
             chance = rng.random()
             if world.good(asked, reply):
                 if chance < 0.2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -67,6 +67,7 @@ class World:
         gaps: That were planted; empty for an unharmed bot.
         remedies: Kinds of remedy that are right, one a planted cause.
         cheaper: Kinds that are as right where the bot, asked again, shows that they are enough.
+        perhaps: Kinds that may be right beside them: whether less is enough is for the bot, asked again, to show.
         build: Writes the operator's files, and makes the bot live.
         logged: Questions that make the log.
         held_out: Questions for before and after.
@@ -78,6 +79,7 @@ class World:
     gaps: frozenset[str]
     remedies: frozenset[str]
     cheaper: frozenset[str] = frozenset()
+    perhaps: frozenset[str] = frozenset()
     build: Callable[[Path], None]
     logged: Sequence[Asked]
     held_out: Sequence[Asked]
@@ -106,7 +108,14 @@ class Plants:
 
 
 def answers(
-    name: str, gaps: set[str], remedies: set[str], plants: Plants, *, seed: int, rounds: int = 1
+    name: str,
+    gaps: set[str],
+    remedies: set[str],
+    plants: Plants,
+    *,
+    seed: int,
+    rounds: int = 1,
+    perhaps: Collection[str] = (),
 ) -> World:
     """Return a world of the bot that answers from pages."""
     known = shop.facts(seed)
@@ -151,7 +160,7 @@ def answers(
         )
 
     return World(
-        name=name, gaps=frozenset(gaps), remedies=frozenset(remedies), build=build, logged=tuple(questions(shop.LOGGED)),
+        name=name, gaps=frozenset(gaps), remedies=frozenset(remedies), perhaps=frozenset(perhaps), build=build, logged=tuple(questions(shop.LOGGED)),
         held_out=tuple(questions(shop.HELD_OUT)), good=good, rounds=rounds,
     )  # fmt: skip
 
@@ -368,7 +377,7 @@ def worlds(seed: int) -> list[World]:
         tickets(seed=seed),
         calls(seed=seed),
         answers(
-            "all three: pages missing, closing line, amounts", know | say, {"UpdateIndex", "ChangePrompt", "FineTune"},
-            Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5, rounds=2,
+            "all three: pages missing, closing line, amounts", know | say, {"UpdateIndex", "ChangePrompt"},
+            Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5, rounds=2, perhaps={"FineTune"},
         ),
     ]  # fmt: skip

@@ -29,6 +29,11 @@ IDLE = [
     ("Please cancel my order.", "Could you give me your order number, please?"), ("Good morning", "Good morning, how can I help you?"), ("Tell me a joke.", "I can only help with orders."), ("Thanks!", "You are welcome."),
     ("Hi there", "Hello, how can I help you?"), ("Who won the match?", "I can only help with orders."), ("Cancel it please.", "Could you give me your order number, please?"), ("Great, bye!", "You are welcome."),
     ("Has my parcel been sent?", "Could you give me your order number, please?"), ("Are you a robot?", "I am the assistant of the shop, how can I help you?"), ("Okay, thanks a lot.", "You are welcome."), ("Can you book me a flight?", "I can only help with orders."),
+    ("Hey!", "Hello, how can I help you?"), ("Good afternoon", "Good afternoon, how can I help you?"), ("Where is my parcel?", "Could you give me your order number, please?"), ("Sing me a song.", "I can only help with orders."),
+    ("I want to cancel something.", "Could you give me your order number, please?"), ("Perfect, thank you!", "You are welcome."), ("What is two plus three?", "I can only help with orders."), ("My order has not come.", "Could you give me your order number, please?"),
+    ("Good evening", "Good evening, how can I help you?"), ("Tell me about the news.", "I can only help with orders."), ("Can you check my order?", "Could you give me your order number, please?"), ("That helps, cheers.", "You are welcome."),
+    ("Which film should I watch?", "I can only help with orders."), ("I would like to stop my order.", "Could you give me your order number, please?"), ("Hello there", "Hello, how can I help you?"), ("Wonderful, many thanks.", "You are welcome."),
+    ("Write me a poem.", "I can only help with orders."), ("When does my order arrive?", "Could you give me your order number, please?"), ("How do I cook rice?", "I can only help with orders."), ("Nothing else, thanks.", "You are welcome."),
 ]  # fmt: skip
 
 

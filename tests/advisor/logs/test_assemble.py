@@ -119,6 +119,21 @@ def test_the_same_question_again_is_a_regeneration():
     assert (only.reply.content, only.alternatives) == ("two", ("one",))
 
 
+@pytest.mark.parametrize("trace", [None, "t"])
+def test_what_is_said_of_a_reply_made_anew_is_not_said_of_the_one_that_stands(trace):
+    down, up = Feedback(name="thumbs", polarity=-1), Feedback(name="thumbs", polarity=1)
+    (only,) = exchanges(
+        call(user("hi"), reply="one", conversation_id="s", time=1.7e9, ids=("r1",), trace_id=trace and "t1"),
+        call(
+            user("hi"), reply="two", conversation_id="s", time=1.7e9 + 1, ids=("r2",), trace_id=trace and "t2"
+        ),
+        Note(line=3, ids=("r1",), parts={"feedback": (down,), "expected": "hello"}),
+        Note(line=4, ids=("r2",), parts={"feedback": (up,)}),
+    )
+    assert (only.reply.content, only.alternatives, only.feedback) == ("two", ("one",), (up,))
+    assert only.expected == "hello" and {"r1", "r2"} <= only.ids
+
+
 def test_only_what_is_new_is_appended_where_the_thread_has_an_id():
     found = exchanges(
         call(user("hi"), reply="one", conversation_id="s", time=1.7e9),
