@@ -268,7 +268,7 @@ def calls(*, seed: int) -> World:
         return made == ([wanted] if wanted else []) and (wanted is not None or whole)
 
     return World(
-        name="calls wrong", gaps=frozenset({"tool_call"}), remedies=frozenset({"FineTune"}), build=build,
+        name="calls wrong", gaps=frozenset({"tool_call"}), remedies=frozenset({"FineTune"}), perhaps=frozenset({"ChangePrompt"}), build=build,
         logged=questions(1, 96), held_out=questions(2, 36), good=good,
     )  # fmt: skip
 
