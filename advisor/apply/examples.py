@@ -34,8 +34,8 @@ from router.models.port import Call, ToolRequest, call_data
 from router.retrieving import is_small_talk, query_of
 
 Kind = Literal["as served", "among others", "none"]
-SHARES: Mapping[Kind, float] = {"as served": 0.65, "among others": 0.25, "none": 0.1}
-"""How the passages of examples are chosen for a bot with retrieval: what was served, the right one among others in another order, and only
+SHARES: Mapping[Kind, int] = {"as served": 13, "among others": 5, "none": 2}
+"""Of twenty examples, how the passages of examples are chosen for a bot with retrieval: what was served, the right one among others in another order, and only
 wrong ones with the words of a bot that does not know. Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which trains with the
 right page left out of a part of the examples; seven refusals among 44 made SmolLM2-135M decline what its page said (docs/benchmarks.md)."""
 
@@ -109,13 +109,15 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
     found: list[Example] = []
     chance = random.Random(seed)
     pool = [p for c in cases for p in c.exchange.passages or ()]
+    kinds = _kinds(chance)
     for case in cases:
         taught = _taught(case, bot)
         if isinstance(taught, str):
             left[taught] += 1
             continue
-        kinds = _kind(chance) if bot.setup.searched is not None else "as served"
-        made = _example(case.exchange, taught, bot, (kinds, pool, chance))
+        # A correction is rare, and is not spent on teaching a refusal.
+        kind = next(k for k in kinds if k != "none" or taught.origin != "correction")
+        made = _example(case.exchange, taught, bot, (kind, pool, chance))
         if isinstance(made, str):
             left[made] += 1
             knowledge += [case.id] if made == _NEW_FACTS else []
@@ -222,8 +224,12 @@ def _who(exchange: Exchange) -> str | None:
 # As the bot would have been asked
 
 
-def _kind(chance: random.Random) -> Kind:
-    return chance.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+def _kinds(chance: random.Random) -> Iterator[Kind]:
+    """Yield kinds without end, in their shares among every twenty: of few examples chance alone might make twice as many refusals."""
+    while True:
+        twenty = [kind for kind, count in SHARES.items() for _ in range(count)]
+        chance.shuffle(twenty)
+        yield from twenty
 
 
 def _example(

@@ -105,24 +105,21 @@ def test_no_new_facts(tmp_path):
 
 
 def test_passages_come_in_their_shares():
-    cases = [
-        case(
-            exchange(
-                n,
-                "x",
-                question=f"{w} {THINGS[n % 12]} kept how long, please?",
-                expected=f"{THINGS[n % 12].title()} may be kept {n} days. {CTA}",
-                passages=(page(n, n),),
-            )
-        )
-        for n, w in enumerate(_words(240))
-    ]
+    cases = []
+    for n, w in enumerate(_words(240)):
+        asked = f"{w} {THINGS[n % 12]} kept how long, please?"
+        right = f"{THINGS[n % 12].title()} may be kept {n} days. {CTA}"
+        if n % 4:
+            cases.append(case(exchange(n, right, question=asked, passages=(page(n, n),)), "good"))
+        else:
+            cases.append(case(exchange(n, "x", question=asked, expected=right, passages=(page(n, n),))))
     made = build(cases, bot(retrieval=True))
     declined = [e for e in made.examples if e.origin == "written"]
     mixed = [e for e in made.examples if len(e.passages) == 3]
     n = len(made.examples)
-    assert n > 150
-    assert 0.05 < len(declined) / n < 0.3 and 0.1 < len(mixed) / n < 0.4
+    assert n > 100
+    assert 0.05 < len(declined) / n < 0.2 and 0.1 < len(mixed) / n < 0.4
+    assert all(int(e.author[1:]) % 4 for e in declined), "a correction is not spent on it"
     for e in declined:
         assert text_of(e.target) == f"I do not know. {CTA}"
         assert not any(
