@@ -26,7 +26,7 @@ def faults(dataset: Dataset, row: Row) -> Iterator[Fault]:
     yield from _contradicting(whole.train)
     yield from _leaks(whole)
     # What is repeated on purpose, for weight, is still one person's word.
-    yield from _one_sided(tuple({e.hash: e for e in whole.train}.values()))
+    yield from _one_sided(tuple({(e.hash, e.source): e for e in whole.train}.values()))
 
 
 def sound(example: Example) -> bool:
