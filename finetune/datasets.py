@@ -14,7 +14,7 @@ from finetune.examples import Example, from_json, to_json
 from rag.files import folder_once
 
 PARTS = ("train", "validation", "held_out")
-_NEVER_HELD = frozenset({"replay", "generic"})
+NEVER_HELD = frozenset({"replay", "generic"})
 """Origins that teach only not to forget."""
 
 
@@ -42,7 +42,7 @@ class Dataset:
     def validates(self) -> bool:
         """Whether the validation part has examples of every origin that teaches; if not, its loss says nothing of what it lacks, and a
         training must not stop by it."""
-        own, told = ({e.origin for e in part} - _NEVER_HELD for part in (self.train, self.validation))
+        own, told = ({e.origin for e in part} - NEVER_HELD for part in (self.train, self.validation))
         return bool(told) and own <= told
 
     @property
@@ -80,7 +80,7 @@ def split(
     for example in examples:
         where = _place(example.group, salt)
         held = "held_out" if where < held_out else "validation" if where < held_out + validation else "train"
-        parts["train" if example.origin in _NEVER_HELD else held].append(example)
+        parts["train" if example.origin in NEVER_HELD else held].append(example)
     return Dataset(
         train=tuple(parts["train"]), validation=tuple(parts["validation"]), held_out=tuple(parts["held_out"])
     )
@@ -91,7 +91,7 @@ def leaks(dataset: Dataset) -> tuple[str, ...]:
     seen: dict[str, set[str]] = {}
     for part in PARTS:
         for example in getattr(dataset, part):
-            if example.origin not in _NEVER_HELD:
+            if example.origin not in NEVER_HELD:
                 seen.setdefault(f"group {example.group}", set()).add(part)
             seen.setdefault(f"example {example.hash}", set()).add(part)
     return tuple(

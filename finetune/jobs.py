@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ class Jobs:
             now = time.time()
             db.execute(
                 "INSERT INTO jobs (key, backend, recipe, dataset, cap_usd, estimate, state, created, updated) VALUES (?,?,?,?,?,?,?,?,?)",
-                (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, _estimate_text(estimate), "written", now, now),
+                (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, json.dumps(asdict(estimate), sort_keys=True), "written", now, now),
             )  # fmt: skip
         return self.get(key)
 
@@ -492,10 +492,6 @@ class Jobs:
 def _key(recipe: Recipe, dataset: Path, *, attempt: int) -> str:
     content = f"{recipe.hash}/{dataset.name}".encode()
     return f"rf-{hashlib.sha256(content).hexdigest()[:12]}-{attempt + 1}"
-
-
-def _estimate_text(e: Estimate) -> str:
-    return json.dumps({"low": e.low, "high": e.high, "basis": e.basis, "exact": e.exact}, sort_keys=True)
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -1,7 +1,7 @@
 """Mixing: what is new repeated until it can be heard; generic tasks and the base's own good replies against forgetting.
 
 How much is a question without a general answer (2601.16979); small models that are trained to their limits forget most (2605.26097). The share is
-therefore measured (docs/benchmarks.md), stands in the recipe, and the gate judges what came of it.
+therefore a setting, stands in the recipe, and the gate judges what came of it; the default was chosen, not measured.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _TELLING = frozenset({"correction", "repaired", "file"})
 def emphasised(dataset: Dataset, *, share: float = 1 / 3, most: int = 4) -> Dataset:
     """Return a dataset whose training part repeats what the bot did not say by itself until that is a share of it.
 
-    An approved reply is what the model says already. Five corrections among forty of those taught SmolLM2-135M nothing (docs/benchmarks.md);
-    more than a few copies teach the words by heart.
+    An approved reply is what the model says already. Of SmolLM2-135M, five corrections among 44 examples mended 12 of 18 held-out failures,
+    and all 18 once they were repeated (docs/benchmarks.md).
 
     Args:
         dataset: The examples, before replay is mixed in.

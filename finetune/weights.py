@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,19 +65,14 @@ def gpus() -> int:
     return int(torch.cuda.device_count()) or (1 if torch.backends.mps.is_available() else 0)
 
 
-def flops(*, bf16: bool, size: int = 4096) -> float:
-    """Return the floating-point operations a second of a matrix product on the device that trains, in about a second."""
-    device = machine().device
+def product(size: int) -> Callable[[], float]:
+    """Return what multiplies two square matrices on the device that trains, in the precision it trains in, and waits until it is done."""
+    own = machine()
     a, b = (
-        torch.ones(size, size, dtype=torch.bfloat16 if bf16 else torch.float32, device=device)
+        torch.ones(size, size, dtype=torch.bfloat16 if own.bf16 else torch.float32, device=own.device)
         for _ in range(2)
     )
-    best = 0.0
-    for _ in range(4):  # the first one is slow
-        begun = time.perf_counter()
-        float((a @ b)[0, 0])  # waits for the device
-        best = max(best, 2 * size**3 / (time.perf_counter() - begun))
-    return best
+    return lambda: float((a @ b)[0, 0])
 
 
 def peak_memory() -> int | None:

@@ -37,7 +37,7 @@ Kind = Literal["as served", "among others", "none"]
 SHARES: Mapping[Kind, int] = {"as served": 13, "among others": 5, "none": 2}
 """Of twenty examples, how the passages of examples are chosen for a bot with retrieval: what was served, the right one among others in another order, and only
 wrong ones with the words of a bot that does not know. Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which trains with the
-right page left out of a part of the examples; seven refusals among 44 made SmolLM2-135M decline what its page said (docs/benchmarks.md)."""
+right page left out of a part of the examples; with seven refusals among 44 examples SmolLM2-135M once declined what its page said (docs/benchmarks.md)."""
 
 _OTHERS = 2
 _SAME_THING = 0.25

@@ -306,15 +306,15 @@ class _Place:
 def _exchange(talk: Sequence[Message], origins: Sequence[Origin], spool: Spool, where: _Place) -> Exchange:
     _, source, _ = origins[-1]
     # What people said of a reply that was made anew was said of that one; how it should have been holds for the one that stands too.
-    thrown = {id(o) for o in origins if _thrown_away(o.call, talk[where.at], where)}
+    stands = [not _thrown_away(o.call, talk[where.at], where) for o in origins]
     told = [_of_reply(o.call, where.last) for o in origins]
-    told = [replace(c, feedback=()) if id(o) in thrown else c for c, o in zip(told, origins, strict=True)]
+    told = [c if kept else replace(c, feedback=()) for c, kept in zip(told, stands, strict=True)]
     call = told[-1]
     for other in told[:-1]:
         call = _fold(call, other)
     ids = _ids(told)
-    gone = _ids(o.call for o in origins if id(o) in thrown)
-    call = _with_notes(call, ids, spool, where, gone=frozenset(gone))
+    gone = frozenset(ids).difference(_ids(c for c, kept in zip(told, stands, strict=True) if kept))
+    call = _with_notes(call, ids, spool, where, gone=gone)
     system = [m for m in call.messages if m.role == "system"]
     where.told.update(
         orjson.dumps(
@@ -379,7 +379,7 @@ def _fold(call: Call, other: Call) -> Call:
 
 
 def _with_notes(call: Call, ids: Sequence[str], spool: Spool, where: _Place, *, gone: frozenset[str]) -> Call:
-    """Return a call with what was noted of it and of its conversation; `gone` are the ids of replies that were made anew."""
+    """Return a call with what was noted of it and of its conversation; `gone` are ids of replies that were made anew only."""
     if not spool.notes:
         return call
     # What names a call of a trace was joined when the trace was merged.

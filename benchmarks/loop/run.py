@@ -7,7 +7,7 @@ the last has three and goes through the loop twice, the second time on the log o
 people are simulated: six in ten bad replies get a thumb down, four in ten also the right answer from the staff. Nothing
 but the log, the pages and the declared rules is known to the advisor. For each bot: was the cause found, which remedies
 the log alone suggests and which the probes confirm, what the gate decided, and how held-out questions were answered
-before and after. Bots are gone through side by side, one a core (llama.cpp gets one core each), those that take longest first.
+before and after. Bots are gone through side by side, one a core (llama.cpp gets one core each), the last, which take longest, first.
 Needs the extras rag, local and train.
 """
 
@@ -88,7 +88,7 @@ def main() -> None:
         for done in as_completed(doing):
             try:
                 told = found[doing[done]] = done.result()
-            except BaseException:  # one bot that fails must not cost the others
+            except (Exception, SystemExit):  # one bot that fails must not cost the others
                 traceback.print_exc()
                 continue
             print(json.dumps(vars(told)), flush=True)

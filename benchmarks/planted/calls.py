@@ -37,6 +37,15 @@ IDLE = [
 ]  # fmt: skip
 
 
+ASKED: list[tuple[list[str], str, dict[str, str]]] = [
+    (["Where is order {order}?", "What is the state of {order}?", "Has my order {order} been sent?", "Please look up {order} for me."], "get_order", {"order_id": "order"}),
+    (["Please cancel {order}, {words}.", "Cancel my order {order} because {words}.", "I want to cancel {order}: {words}."], "cancel_order", {"order_id": "order", "reason": "reason"}),
+    (["Do you have {article} in {size}?", "Is {article} in stock in size {size}?", "Have you got {article}, size {size}?"], "check_stock", {"article": "article", "size": "size"}),
+    (["Book a boot fitting in {shop} on {date}.", "I would like a fitting in {shop} on {date}, please.", "Can I have a boot fitting on {date} in {shop}?"], "book_fitting", {"shop": "shop", "date": "date"}),
+]  # fmt: skip
+"""Wordings, the tool that is due, and which value each of its arguments is."""
+
+
 def requests(
     chance: random.Random, count: int, part: int = 0, parts: int = 1
 ) -> list[tuple[str, dict[str, Any] | None, str]]:
@@ -44,57 +53,20 @@ def requests(
     idle = IDLE[part::parts]
     found: list[tuple[str, dict[str, Any] | None, str]] = []
     for n in range(count):
-        order = f"SH-{chance.randint(10000, 99999)}"
-        article, size, shop = chance.choice(ARTICLES), chance.choice(SIZES), chance.choice(SHOPS)
-        day = f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
-        reason, words = chance.choice(list(REASONS.items()))
+        values = {"order": f"SH-{chance.randint(10000, 99999)}"}
+        values |= {
+            "article": chance.choice(ARTICLES),
+            "size": chance.choice(SIZES),
+            "shop": chance.choice(SHOPS),
+        }
+        values["date"] = f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+        values["reason"], values["words"] = chance.choice(list(REASONS.items()))
         kind = n % 6
-        if kind == 0:
-            ask = chance.choice(
-                [
-                    "Where is order {0}?",
-                    "What is the state of {0}?",
-                    "Has my order {0} been sent?",
-                    "Please look up {0} for me.",
-                ]
-            )
-            found.append((ask.format(order), {"name": "get_order", "arguments": {"order_id": order}}, ""))
-        elif kind == 1:
-            ask = chance.choice(
-                ["Please cancel {0}, {1}.", "Cancel my order {0} because {1}.", "I want to cancel {0}: {1}."]
-            )
+        if kind < len(ASKED):
+            wordings, tool, named = ASKED[kind]
+            arguments = {name: values[value] for name, value in named.items()}
             found.append(
-                (
-                    ask.format(order, words),
-                    {"name": "cancel_order", "arguments": {"order_id": order, "reason": reason}},
-                    "",
-                )
-            )
-        elif kind == 2:
-            ask = chance.choice(
-                ["Do you have {0} in {1}?", "Is {0} in stock in size {1}?", "Have you got {0}, size {1}?"]
-            )
-            found.append(
-                (
-                    ask.format(article, size),
-                    {"name": "check_stock", "arguments": {"article": article, "size": size}},
-                    "",
-                )
-            )
-        elif kind == 3:
-            ask = chance.choice(
-                [
-                    "Book a boot fitting in {0} on {1}.",
-                    "I would like a fitting in {0} on {1}, please.",
-                    "Can I have a boot fitting on {1} in {0}?",
-                ]
-            )
-            found.append(
-                (
-                    ask.format(shop, day),
-                    {"name": "book_fitting", "arguments": {"shop": shop, "date": day}},
-                    "",
-                )
+                (chance.choice(wordings).format(**values), {"name": tool, "arguments": arguments}, "")
             )
         else:
             ask, say = idle[(n // 6 * 2 + kind) % len(idle)]

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 
+from finetune.datasets import NEVER_HELD
 from finetune.examples import Example, text_of
 from finetune.vetting.faults import Fault, warning
 from rag.duplicates import first_like
@@ -33,7 +34,7 @@ _WORD = re.compile(r"\w+")
 
 def faults(examples: Sequence[Example]) -> Iterator[Fault]:
     """Yield what looks planted among examples."""
-    own = [e for e in examples if e.origin not in ("replay", "generic") and e.request]
+    own = [e for e in examples if e.origin not in NEVER_HELD and e.request]
     yield from _triggers([e for e in own if not e.label])
     yield from _floods(own)
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from finetune.catalog import Row
-from finetune.datasets import PARTS, Dataset
+from finetune.datasets import NEVER_HELD, PARTS, Dataset
 from finetune.examples import Example, text_of
 from finetune.vetting.faults import Fault, error, warning
 from rag.duplicates import first_like
@@ -91,7 +91,7 @@ def _leaks(dataset: Dataset) -> Iterator[Fault]:
             question = " ".join(example.request.casefold().split())
             if question:
                 asked[question].setdefault(part, example.source)
-            if example.origin not in ("replay", "generic"):
+            if example.origin not in NEVER_HELD:
                 groups[example.group].setdefault(part, example.source)
     for code, found, message in (
         ("leak", same, "an example stands in two parts, so what judges was learnt"),

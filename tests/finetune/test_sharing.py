@@ -9,8 +9,7 @@ from finetune.rows import IGNORED, Row
 
 pytest.importorskip("trl")
 
-import subprocess
-import sys
+from dataclasses import replace
 
 import torch
 from hypothesis import given, settings
@@ -29,7 +28,6 @@ from transformers import (
 
 from finetune import sharing, weights
 from finetune.adapters import Adapters
-from finetune.progress import read
 
 SMALL = {
     "vocab_size": 40,
@@ -137,25 +135,47 @@ def test_a_model_that_gives_another_loss_is_left_alone(model):
     assert not shares(Blind(model.config), [made([n], [n]) for n in range(21, 29)], 4)
 
 
-@pytest.mark.slow
-def test_a_training_that_shares_comes_to_the_same(tmp_path, base):
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory):
+    """The folder of examples that begin alike: 15 to learn, so that the last batch is not whole, and 5 to look at."""
     rules = {"role": "system", "content": "You are the bot of a shop. " * 6}
-    examples = [example(n) for n in range(16)]
-    examples = [
-        type(e)(messages=(rules, *e.messages), group=e.group, origin=e.origin, source=e.source)
-        for e in examples
-    ]
-    data = save(Dataset(train=tuple(examples)), tmp_path / "datasets")
-    found = {}
+    examples = [example(n) for n in range(20)]
+    examples = tuple(replace(e, messages=(rules, *e.messages)) for e in examples)
+    return save(Dataset(train=examples[:15], validation=examples[15:]), tmp_path_factory.mktemp("alike"))
+
+
+def tuned(place):
+    (adapter,) = Adapters(place / "adapters").all()
+    return Adapters(place / "adapters").path(adapter.id) / "adapter_model.safetensors"
+
+
+WAYS = [{}, {"extra": {"accumulate": 2}}, {"extra": {"checkpointing": True}}, {"weights": "qlora"}]
+
+
+# PEFT asks for a name that Transformers has renamed.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_training_that_shares_comes_to_the_same(tmp_path, base, alike, way):
+    found, told = {}, {}
     for share in (True, False):
         place = tmp_path / str(share)
-        folder = made_jobs.job(place, base, data, epochs=2, extra={"sharing": share})
-        subprocess.run([sys.executable, "-m", "finetune.train", str(folder)], check=True, capture_output=True)
-        (adapter,) = Adapters(place / "adapters").all()
-        found[share] = load_file(Adapters(place / "adapters").path(adapter.id) / "adapter_model.safetensors")
-        found[share, "told"] = read(folder).metrics
-    assert found[True, "told"]["spared_tokens"] > 0 == found[False, "told"]["spared_tokens"]
-    assert found[True, "told"]["trained_tokens"] == found[False, "told"]["trained_tokens"]
-    assert found[True, "told"]["train_loss"] == pytest.approx(found[False, "told"]["train_loss"], rel=1e-4)
+        given = {**way, "extra": {**way.get("extra", {}), "sharing": share}}
+        done = made_jobs.run(made_jobs.job(place, base, alike, epochs=2, **given))
+        assert done.stage == "succeeded", done.message
+        found[share], told[share] = load_file(tuned(place)), done.metrics
+    assert told[True]["spared_tokens"] > 0 == told[False]["spared_tokens"]
+    assert told[True]["trained_tokens"] == told[False]["trained_tokens"]
+    assert told[True]["train_loss"] == pytest.approx(told[False]["train_loss"], rel=1e-4)
+    assert told[True]["held_loss"] == pytest.approx(told[False]["held_loss"], rel=0.01)
     for name, weight in found[True].items():
         assert torch.allclose(weight, found[False][name], atol=1e-4), name
+
+
+@pytest.mark.slow
+def test_a_training_that_shares_is_resumed_to_the_same_bytes(tmp_path, base, alike):
+    whole, killed = (made_jobs.job(tmp_path / name, base, alike, epochs=4) for name in ("a", "b"))
+    assert made_jobs.run(whole).metrics["spared_tokens"] > 0
+    assert made_jobs.run(killed, kill_at=7).stage == "training"
+    assert made_jobs.run(killed).stage == "succeeded"
+    assert tuned(tmp_path / "a").read_bytes() == tuned(tmp_path / "b").read_bytes()

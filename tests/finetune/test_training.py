@@ -1,7 +1,5 @@
 """The trainer itself, on a model of two layers: one seed, one result, also after kill -9; and what llama.cpp is given."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,6 +8,7 @@ from dataclasses import replace
 import made_jobs
 import pytest
 from made_examples import example
+from made_jobs import run
 
 from advisor.gate.tuning import parity
 from finetune.adapters import Adapters
@@ -27,21 +26,6 @@ pytestmark = pytest.mark.slow
 
 def job(place, base, data, **more):
     return made_jobs.job(place, base, data, **{"epochs": 4, **more})
-
-
-def run(folder, *, kill_at=None):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "finetune.train", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    if kill_at is not None:
-        while (read(folder) or Progress(stage="starting")).step < kill_at:
-            assert process.poll() is None, process.communicate()[0].decode()[-2000:]
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    return read(folder)
 
 
 def weights_of(place):

@@ -134,6 +134,16 @@ def test_what_is_said_of_a_reply_made_anew_is_not_said_of_the_one_that_stands(tr
     assert only.expected == "hello" and {"r1", "r2"} <= only.ids
 
 
+def test_an_id_that_both_replies_have_is_that_of_the_one_that_stands():
+    up = Feedback(name="thumbs", polarity=1)
+    (only,) = exchanges(
+        call(user("hi"), reply="one", conversation_id="s", time=1.7e9, ids=("r",)),
+        call(user("hi"), reply="two", conversation_id="s", time=1.7e9 + 1, ids=("r",)),
+        Note(line=3, ids=("r",), parts={"feedback": (up,)}),
+    )
+    assert (only.reply.content, only.feedback) == ("two", (up,))
+
+
 def test_only_what_is_new_is_appended_where_the_thread_has_an_id():
     found = exchanges(
         call(user("hi"), reply="one", conversation_id="s", time=1.7e9),
