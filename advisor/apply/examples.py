@@ -33,11 +33,14 @@ from router.contract.rules import Contract
 from router.models.port import Call, ToolRequest, call_data
 from router.retrieving import is_small_talk, query_of
 
-Kind = Literal["as served", "among others", "none"]
-SHARES: Mapping[Kind, int] = {"as served": 13, "among others": 5, "none": 2}
-"""Of twenty examples, how the passages of examples are chosen for a bot with retrieval: what was served, the right one among others in another order, and only
-wrong ones with the words of a bot that does not know. Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which trains with the
-right page left out of a part of the examples; with seven refusals among 44 examples SmolLM2-135M once declined what its page said (docs/benchmarks.md)."""
+Kind = Literal["as served", "among others", "only others", "none"]
+SHARES: Mapping[Kind, int] = {"as served": 11, "among others": 5, "only others": 2, "none": 2}
+"""Of twenty examples, how the passages of examples are chosen for a bot with retrieval: what was served; the right one among others in another order; only
+wrong ones, or none at all, both with the words of a bot that does not know. Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which trains
+with the right page left out of a part of the examples. With seven refusals, all behind wrong pages, among 44 examples SmolLM2-135M once declined what its
+page said; with three it invented figures where it was given no page (docs/benchmarks.md)."""
+
+_DECLINED = frozenset({"only others", "none"})
 
 _OTHERS = 2
 _SAME_THING = 0.25
@@ -116,7 +119,7 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
             left[taught] += 1
             continue
         # A correction is rare, and is not spent on teaching a refusal.
-        kind = next(k for k in kinds if k != "none" or taught.origin != "correction")
+        kind = next(k for k in kinds if k not in _DECLINED or taught.origin != "correction")
         made = _example(case.exchange, taught, bot, (kind, pool, chance))
         if isinstance(made, str):
             left[made] += 1
@@ -241,8 +244,8 @@ def _example(
     if bot.setup.searched is not None and not exchange.tools:
         held = _right(exchange, bot)
         others = [p for p in _sample(pool, chance) if _is_about_other(p, exchange, held)][:_OTHERS]
-        if kind == "none" and others and held and declined["content"]:
-            tries.append((others, _Taught(declined, "written")))
+        if held and declined["content"] and (kind == "none" or (kind == "only others" and others)):
+            tries.append((others if kind == "only others" else (), _Taught(declined, "written")))
         if kind == "among others" and held and others:
             mixed = [*held, *others]
             chance.shuffle(mixed)
@@ -261,10 +264,11 @@ def _example(
 def _served(
     exchange: Exchange, bot: Bot, passages: Sequence[Passage] | None
 ) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
-    """Return the messages that the bot would be sent, and the passages in them."""
+    """Return the messages that the bot would be sent, and the passages in them: these, what it finds for None, or none and no word of them if empty."""
     request, setup = request_of(exchange), bot.setup
     last = request.messages[-1] if request.messages else {}
-    if setup.searched is None or last.get("role") == "tool" or is_small_talk(request.question):
+    alone = setup.searched is None or (passages is not None and not passages)
+    if alone or last.get("role") == "tool" or is_small_talk(request.question):
         return compose(setup.prompt, request.messages, None), ()
     if passages is not None:
         hits = Served(passages).search(request.question)

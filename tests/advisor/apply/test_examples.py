@@ -118,7 +118,9 @@ def test_passages_come_in_their_shares():
     mixed = [e for e in made.examples if len(e.passages) == 3]
     n = len(made.examples)
     assert n > 100
-    assert 0.05 < len(declined) / n < 0.2 and 0.1 < len(mixed) / n < 0.4
+    assert 0.1 < len(declined) / n < 0.25 and 0.1 < len(mixed) / n < 0.4
+    alone = [e for e in made.examples if not e.passages]
+    assert 0.05 < len(alone) / n < 0.15 and all(e in declined for e in alone)
     assert all(int(e.author[1:]) % 4 for e in declined), "a correction is not spent on it"
     for e in declined:
         assert text_of(e.target) == f"I do not know. {CTA}"
@@ -126,7 +128,8 @@ def test_passages_come_in_their_shares():
             text.startswith(e.request.rpartition("Question: ")[2].split()[1].title()) for text in e.passages
         )
     for e in made.examples:
-        assert text_of(e.messages[-2]).startswith("[1]"), "as the bot composes it"
+        read = text_of(e.messages[-2])
+        assert read.startswith("[1]") if e.passages else read == e.request, "as the bot composes it"
     assert build(cases, bot(retrieval=True)).examples == made.examples, "one seed, one set"
 
 
