@@ -267,8 +267,8 @@ def _served(
     """Return the messages that the bot would be sent, and the passages in them: these, what it finds for None, or none and no word of them if empty."""
     request, setup = request_of(exchange), bot.setup
     last = request.messages[-1] if request.messages else {}
-    alone = setup.searched is None or (passages is not None and not passages)
-    if alone or last.get("role") == "tool" or is_small_talk(request.question):
+    none = passages is not None and not passages
+    if setup.searched is None or none or last.get("role") == "tool" or is_small_talk(request.question):
         return compose(setup.prompt, request.messages, None), ()
     if passages is not None:
         hits = Served(passages).search(request.question)

@@ -34,7 +34,7 @@ _LEAST_FLIPS = 6
 _CHANCE = 0.1
 """Level, one-sided, at which a drop of general abilities is taken to be more than chance."""
 
-_GENERAL = "general abilities"
+_GOOD, _GENERAL = "good replies", "general abilities"
 
 _BREAKS = 2
 """Good cases that may break in one conversation or another without that being called a pattern."""
@@ -135,7 +135,7 @@ def decide(pairs: Iterable[Pair], *, margin: float = MARGIN, alpha: float = ALPH
     target, good, general = (
         part([p for p in found if p.kind == kind]) for kind in ("target", "good", "general")
     )
-    verdict, reason = _judged(issues, target, {"good replies": good, _GENERAL: general}, margin, alpha)
+    verdict, reason = _judged(issues, target, {_GOOD: good, _GENERAL: general}, margin, alpha)
     return Decision(verdict=verdict, reason=reason, issues=issues, target=target, good=good, general=general)
 
 
@@ -214,7 +214,7 @@ def _judged(
         return _not_mended(target)
     told = f"{target.gained} of {target.n} held-out failures are mended ({target.before.value:.0%} to {target.after.value:.0%} good), {target.lost} lost"
     doubtful = [name for name, p in kept.items() if p.n and p.low < -margin]
-    if not any(p.n for p in kept.values()):
+    if not kept[_GOOD].n:
         return "canary", f"{told}; no good reply could be asked again, so what it breaks is not known"
     kept_told = "; ".join(f"{p.lost} of {p.n} {name} broken" for name, p in kept.items() if p.n)
     if doubtful:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from advisor import checks
 from advisor.checks.context import Context
+from advisor.checks.correction import check_correction
 from advisor.checks.instructions import rules_for
 from advisor.checks.knowledge import content_of
 from advisor.evidence import Evidence, Gap
@@ -24,6 +26,9 @@ from router.models.port import ToolRequest
 
 _FIRM = 0.7
 """Strength from which on evidence of a broken rule or a wrong call counts as a breach."""
+
+_MOVED = 0.5
+"""Strength from which on evidence that a good reply's meaning moved is a breach; weaker evidence is a doubt."""
 
 _FORM = {"rule.broken": _FIRM, "json.parse": 0.5, "json.schema": _FIRM}
 _CALLS = (
@@ -97,7 +102,7 @@ def judge(
         answer: The answer.
         context: Contract, documents and labelled examples.
         sources: Texts that are known to hold the right answer.
-        reference: A good reply to the same request, whose facts the answer must keep; for exchanges that were good.
+        reference: The text of the exchange's own reply, if that was good: the answer must still say what it said, and make its calls.
         referee: Asked about the facts where nothing else can tell.
     """
     again = answered(exchange, answer)
@@ -114,12 +119,12 @@ def judge(
 
     say("style", *_form(found, again, context))
     if exchange.tools:
-        say("tool_call", *_calls(found, exchange, answer))
+        say("tool_call", *_calls(found, exchange, answer, good=reference is not None))
     labels = _is_label(exchange, context)
     if labels:
-        say("classification", *_label(found, exchange, answer))
+        say("classification", *_label(found, exchange.expected or reference, answer))
     if not exchange.tools and not labels:
-        say("knowledge", *_facts(again, sources, reference, referee))
+        say("knowledge", *_facts(again, context, sources, reference, referee))
     return Judged(gaps=gaps, notes=notes)
 
 
@@ -133,7 +138,9 @@ def _form(found: Iterable[Evidence], again: Exchange, context: Context) -> tuple
     return (True if judged else None), ""
 
 
-def _calls(found: Iterable[Evidence], exchange: Exchange, answer: Answer) -> tuple[bool | None, str]:
+def _calls(
+    found: Iterable[Evidence], exchange: Exchange, answer: Answer, *, good: bool
+) -> tuple[bool | None, str]:
     wanted = expected_calls(exchange)
     if wanted is not None:
         return (same_calls(answer.calls, wanted), "The calls are not the right ones.")
@@ -143,22 +150,52 @@ def _calls(found: Iterable[Evidence], exchange: Exchange, answer: Answer) -> tup
         for e in found
         if e.check in ("tool.missing_call", "tool.wrong_fit", "tool.unneeded") and e.strength >= _FIRM
     ]
+    if good and not broken:
+        return _keeps_calls(answer.calls, exchange.reply.tool_calls)
     if broken or doubtful:
         return False, (broken or doubtful)[0].note
     return True, ""
+
+
+def _keeps_calls(calls: Sequence[ToolRequest], before: Sequence[ToolCall]) -> tuple[bool | None, str]:
+    """Whether calls are those of a good reply; None where only what is worded freely in them differs."""
+    made, were = sorted((c.name, c.arguments) for c in calls), sorted((c.name, c.arguments) for c in before)
+    names, old_names = ([name for name, _ in side] for side in (made, were))
+    if names != old_names:
+        said, old_said = (" and ".join(side) or "nothing" for side in (names, old_names))
+        return False, f"It calls {said}, where {old_said} was called."
+    told: bool | None = True
+    for (name, new), (_, old) in zip(made, were, strict=True):
+        ours, theirs = _arguments(new), _arguments(old)
+        other = [k for k in sorted({*ours, *theirs}) if ours.get(k) != theirs.get(k)]
+        if any(not _is_free(ours.get(k), theirs.get(k)) for k in other):
+            return False, f"It calls {name} with another {', '.join(other[:3])} than before."
+        told = None if other else told
+    return told, ""
+
+
+def _arguments(text: str) -> Mapping[str, Any]:
+    with suppress(ValueError, RecursionError):
+        value = json.loads(text or "{}")
+        if isinstance(value, Mapping):
+            return value
+    return {"arguments": text}
+
+
+def _is_free(one: object, other: object) -> bool:
+    """Whether two values are texts of several words with the same figures, such as what to search for."""
+    texts = [v for v in (one, other) if isinstance(v, str) and len(v.split()) > 1]
+    return len(texts) == 2 and facts(texts[0]).numbers == facts(texts[1]).numbers
 
 
 def _is_label(exchange: Exchange, context: Context) -> bool:
     return bool(context.contract.labels) or any(r.kind == "label" for r in rules_for(exchange, context))
 
 
-def _label(found: Iterable[Evidence], exchange: Exchange, answer: Answer) -> tuple[bool | None, str]:
-    if exchange.expected:
-        wanted, said = _plain(exchange.expected), _plain(answer.text)
-        return (
-            wanted == said,
-            f"The label is {answer.text.strip()[:40]!r}, not {exchange.expected.strip()[:40]!r}.",
-        )
+def _label(found: Iterable[Evidence], right: str | None, answer: Answer) -> tuple[bool | None, str]:
+    if right:
+        note = f"The label is {answer.text.strip()[:40]!r}, not {right.strip()[:40]!r}."
+        return _plain(right) == _plain(answer.text), note
     wrong = [
         e
         for e in found
@@ -174,7 +211,7 @@ def _plain(text: str) -> str:
 
 
 def _facts(
-    again: Exchange, sources: Sequence[str], reference: str | None, referee: Referee | None
+    again: Exchange, context: Context, sources: Sequence[str], reference: str | None, referee: Referee | None
 ) -> tuple[bool | None, str]:
     text = content_of(again.reply.content)
     if not text.strip():
@@ -186,7 +223,8 @@ def _facts(
         good = not declined and holds([text], again.expected)
         return good, "The reply does not say what the correction says."
     if reference is not None:
-        return _keeps(text, reference, declined)
+        kept, note = _keeps(again, context, reference)
+        return (_by(referee, again), "A judge says that it is wrong.") if kept is None else (kept, note)
     if sources and not declined:
         given = [m.content for m in again.conversation]
         seen = support(text, [" ".join(sources)], given=given)
@@ -198,20 +236,23 @@ def _facts(
     return _by(referee, again), "A judge says that it is wrong."
 
 
-def _keeps(text: str, reference: str, declined: bool) -> tuple[bool | None, str]:
-    """Whether what a good reply stated is still said: its figures, codes and addresses, and half of its words."""
+def _keeps(again: Exchange, context: Context, reference: str) -> tuple[bool | None, str]:
+    """Whether what a good reply said is still said: its figures, codes and addresses, yes or no, and half of its words; None where that is in doubt."""
+    text = content_of(again.reply.content)
+    declined = abstains(text) == "fully"
     if abstains(reference) == "fully":
         return declined, "The reply answers what was rightly declined."
     if declined:
         return False, "The reply declines what was answered before."
-    stated = facts(content_of(reference))
-    lost = missing(stated, [text])
+    lost = missing(facts(content_of(reference)), [text])
     if lost.numbers or lost.codes or lost.urls:
-        return (
-            False,
-            f"The reply no longer says {', '.join(sorted(lost.numbers | lost.codes | lost.urls)[:3])}.",
-        )
-    return True, ""
+        named = ", ".join(sorted(lost.numbers | lost.codes | lost.urls)[:3])
+        return False, f"The reply no longer says {named}."
+    moved = [e for e in check_correction(replace(again, expected=reference), context) if e.gap == "knowledge"]
+    if not moved:
+        return True, ""
+    note = f"The reply no longer says what it said. {moved[0].note}"
+    return (False, note) if moved[0].strength >= _MOVED else (None, "")
 
 
 def _by(referee: Referee | None, again: Exchange) -> bool | None:
@@ -233,7 +274,12 @@ def expected_calls(exchange: Exchange) -> list[tuple[str, Any]] | None:
         if not isinstance(inner, Mapping) or "name" not in inner:
             return None
         arguments = inner.get("arguments", {})
-        found.append((str(inner["name"]), json.loads(arguments) if isinstance(arguments, str) else arguments))
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments)
+            except (ValueError, RecursionError):
+                return None
+        found.append((str(inner["name"]), arguments))
     return found
 
 

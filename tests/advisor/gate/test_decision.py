@@ -61,6 +61,12 @@ def test_general_abilities_count_as_what_was_good():
     assert "general abilities" in found.reason
 
 
+def test_a_model_of_which_no_good_reply_was_asked_is_not_given_to_everybody():
+    found = decide([*pairs("target", MENDED), *pairs("general", (277, 0, 0, 0))])
+    assert found.verdict == "canary"
+    assert "no good reply could be asked again" in found.reason
+
+
 def test_what_could_not_be_judged_is_no_evidence_and_is_counted():
     open_ = [
         Pair(id="x", group="x", kind="target", issue="i", before=None, after=True),
