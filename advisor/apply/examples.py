@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from advisor.apply.cases import group_of
 from advisor.exchange import Exchange, Passage
@@ -33,14 +33,19 @@ from router.contract.rules import Contract
 from router.models.port import Call, ToolRequest, call_data
 from router.retrieving import is_small_talk, query_of
 
-Kind = Literal["as served", "among others", "only others", "none"]
-SHARES: Mapping[Kind, int] = {"as served": 11, "among others": 5, "only others": 2, "none": 2}
-"""Of twenty examples, how the passages of examples are chosen for a bot with retrieval: what was served; the right one among others in another order; only
-wrong ones, or none at all, both with the words of a bot that does not know. Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which trains
-with the right page left out of a part of the examples. With seven refusals, all behind wrong pages, among 44 examples SmolLM2-135M once declined what its
-page said; with three it invented figures where it was given no page (docs/benchmarks.md)."""
+_T = TypeVar("_T")
 
-_DECLINED = frozenset({"only others", "none"})
+Kind = Literal["as served", "among others"]
+SHARES: Mapping[Kind, int] = {"as served": 15, "among others": 5}
+"""Of twenty examples, how the passages of examples are chosen for a bot with retrieval: what was served, or the right one among others in another order."""
+
+Lack = Literal["only others", "none", "no lack"]
+LACKS: Mapping[Lack, int] = {"only others": 2, "none": 2, "no lack": 16}
+"""Of twenty examples, how many are taught once more without their page, with wrong ones or with none, and the words of a bot that does not know.
+
+Our own choice, after RAFT (Zhang et al. 2024, 2403.10131), which leaves the right page out of a part of the examples. The same question is taught with its
+page too: where refusals took the place of replies, SmolLM2-135M learnt from eight of 44 to decline whatever resembled those questions, page or not, and
+from three to invent where it was given none (docs/benchmarks.md)."""
 
 _OTHERS = 2
 _SAME_THING = 0.25
@@ -69,7 +74,7 @@ class Built:
     """Examples, and what was left out.
 
     Attributes:
-        examples: In the order of their exchanges.
+        examples: In the order of their exchanges, the operator's after them, and those that are declined for want of their page last.
         left_out: Reason to count.
         knowledge: Ids of exchanges whose right answer stands in no page: the index is to learn them, not the model.
     """
@@ -110,25 +115,31 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
     left: Counter[str] = Counter()
     knowledge: list[str] = []
     found: list[Example] = []
+    read: dict[str, _Pages] = {}
     chance = random.Random(seed)
-    pool = [p for c in cases for p in c.exchange.passages or ()]
-    kinds = _kinds(chance)
+    # Wrong passages are those of other questions, and never of another tenant's.
+    pool: dict[str | None, list[Passage]] = defaultdict(list)
+    for case in cases:
+        pool[case.exchange.tenant] += case.exchange.passages or ()
+    kinds, lacks = _drawn(SHARES, chance), _drawn(LACKS, chance)
     for case in cases:
         taught = _taught(case, bot)
         if isinstance(taught, str):
             left[taught] += 1
             continue
-        # A correction is rare, and is not spent on teaching a refusal.
-        kind = next(k for k in kinds if k not in _DECLINED or taught.origin != "correction")
-        made = _example(case.exchange, taught, bot, (kind, pool, chance))
+        pages = _pages(case.exchange, bot, pool[case.exchange.tenant], chance)
+        made = _example(case.exchange, taught, bot, pages.offered(next(kinds), chance))
         if isinstance(made, str):
             left[made] += 1
             knowledge += [case.id] if made == _NEW_FACTS else []
             continue
         found.append(made)
+        read[made.hash] = pages
     kept = _once([*found, *files])
     left["repeats another"] = len(found) - sum(e.origin != "file" for e in kept)
-    masked = tuple(_masked(e) for e in kept)
+    own = [read[e.hash] for e in kept if e.hash in read]
+    declined = [e for pages in own for e in _declining(next(lacks), pages, bot)]
+    masked = tuple(_masked(e) for e in [*kept, *declined])
     return Built(examples=masked, left_out={k: v for k, v in left.items() if v}, knowledge=tuple(knowledge))
 
 
@@ -227,38 +238,57 @@ def _who(exchange: Exchange) -> str | None:
 # As the bot would have been asked
 
 
-def _kinds(chance: random.Random) -> Iterator[Kind]:
-    """Yield kinds without end, in their shares among every twenty: of few examples chance alone might make twice as many refusals."""
+def _drawn(shares: Mapping[_T, int], chance: random.Random) -> Iterator[_T]:
+    """Yield without end, in their shares among every twenty: of few examples chance alone might make twice as many of one."""
     while True:
-        twenty = [kind for kind, count in SHARES.items() for _ in range(count)]
-        chance.shuffle(twenty)
-        yield from twenty
+        some = [one for one, count in shares.items() for _ in range(count)]
+        chance.shuffle(some)
+        yield from some
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """Passages that an exchange may be taught with: the right one, if it is known, and others that are not about the same thing."""
+
+    exchange: Exchange
+    held: Sequence[Passage]
+    others: Sequence[Passage]
+
+    def offered(self, kind: Kind, chance: random.Random) -> list[Sequence[Passage] | None]:
+        """Return which an example may have, first choice first; None for what the bot finds."""
+        mixed = [*self.held, *self.others]
+        chance.shuffle(mixed)
+        first = [mixed] if kind == "among others" and self.held and self.others else []
+        return [*first, self.exchange.passages or None, [*self.held, *self.others]]
+
+
+def _pages(exchange: Exchange, bot: Bot, pool: Sequence[Passage], chance: random.Random) -> _Pages:
+    held = _right(exchange, bot)
+    others = [p for p in _sample(pool, chance) if _is_about_other(p, exchange, held)]
+    return _Pages(exchange, held, others[:_OTHERS])
 
 
 def _example(
-    exchange: Exchange, taught: _Taught, bot: Bot, how: tuple[Kind, Sequence[Passage], random.Random]
+    exchange: Exchange, taught: _Taught, bot: Bot, offered: Sequence[Sequence[Passage] | None]
 ) -> Example | str:
-    kind, pool, chance = how
-    declined = {"role": "assistant", "content": _declined(exchange, bot)}
-    tries: list[tuple[Sequence[Passage] | None, _Taught]] = []
-    if bot.setup.searched is not None and not exchange.tools:
-        held = _right(exchange, bot)
-        others = [p for p in _sample(pool, chance) if _is_about_other(p, exchange, held)][:_OTHERS]
-        if held and declined["content"] and (kind == "none" or (kind == "only others" and others)):
-            tries.append((others if kind == "only others" else (), _Taught(declined, "written")))
-        if kind == "among others" and held and others:
-            mixed = [*held, *others]
-            chance.shuffle(mixed)
-            tries.append((mixed, taught))
-        tries.append((exchange.passages or None, taught))
-        tries.append(([*held, *others], taught))
-    else:
-        tries.append((None, taught))
-    for passages, reply in tries:
+    if bot.setup.searched is None or exchange.tools:
+        offered = [None]
+    for passages in offered:
         messages, texts = _served(exchange, bot, passages)
-        if reply.origin == "written" or not _new_facts(reply.message, messages, bot):
-            return _made(exchange, reply, bot, (messages, texts))
+        if not _new_facts(taught.message, messages, bot):
+            return _made(exchange, taught, bot, (messages, texts))
     return _NEW_FACTS
+
+
+def _declining(lack: Lack, pages: _Pages, bot: Bot) -> Iterator[Example]:
+    """Yield the same question without its page, if it is one that a page answers, declined as the bot's contract wants it."""
+    exchange = pages.exchange
+    text = _declined(exchange, bot)
+    if bot.setup.searched is None or exchange.tools or not pages.held or not text:
+        return
+    if lack == "none" or (lack == "only others" and pages.others):
+        read = _served(exchange, bot, pages.others if lack == "only others" else ())
+        yield _made(exchange, _Taught({"role": "assistant", "content": text}, "written"), bot, read)
 
 
 def _served(

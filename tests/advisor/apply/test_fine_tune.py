@@ -90,12 +90,11 @@ def test_a_tuned_model_goes_live_if_the_gate_lets_it(place, capsys):
     for example in [e for e in made.train if e not in replay]:
         assert text_of(example.target).endswith(CTA)
         assert example.messages[0]["content"] == "You help customers of a shop."
-        assert example.messages[-2]["content"].endswith(
-            f"Question: {example.messages[-2]['content'].rpartition('Question: ')[2]}"
-        )
-        assert example.origin in ("correction", "written", "repaired") and example.passages
+        assert ("Question: " in example.messages[-2]["content"]) is bool(example.passages)
+        assert example.origin in ("correction", "written", "repaired")
+        assert example.passages or example.origin == "written"
     declined = [e for e in made.train if e.origin == "written"]
-    assert len(declined) < len(made.train) / 3
+    assert len(declined) < len(made.train) / 4
     assert made.about["origins"]["correction"] >= 10
 
 
