@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,6 +48,7 @@ class Advisor:
         context: What the checks may look at: contract, documents, labelled examples.
         weights: Of the diagnosis; recalibrated if there are labels enough.
         calibration: One sentence on that.
+        observer: What diagnoses exchanges as they happen.
     """
 
     def __init__(self, settings: config.Config | None = None) -> None:
@@ -65,8 +65,7 @@ class Advisor:
         self._judge = _judge(self.settings.judge)
         self._learned: Mapping[str, tuple[int, int]] = {}
         self._refused: tuple[str, ...] = ()
-        self._observer: Observer | None = None
-        self._starting = threading.Lock()
+        self.observer = Observer(self.diagnose_one)
 
     @classmethod
     def from_config(cls, path: Path | str | None = None, **overrides: Any) -> Advisor:
@@ -80,14 +79,6 @@ class Advisor:
             InputError: The file or what it names has faults; one line for each.
         """
         return cls(config.load(path, overrides))
-
-    @property
-    def observer(self) -> Observer:
-        """What diagnoses exchanges as they happen; its thread starts with the first use."""
-        with self._starting:
-            if self._observer is None:
-                self._observer = Observer(self.diagnose_one)
-            return self._observer
 
     def observe(self, exchange: Exchange) -> None:
         """Hand over an exchange as it happens; returns at once, never raises, and is diagnosed in the background."""
