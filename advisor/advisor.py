@@ -31,6 +31,7 @@ from advisor.result import Example, Result
 from advisor.serial import loads
 from advisor.state import Label, State, opened
 from advisor.tally import Limits, Seen, Tally, seen
+from router.live import Live
 
 if TYPE_CHECKING:
     from advisor.judge import Judge
@@ -146,7 +147,8 @@ class Advisor:
                     tell(reading.counts, tally.exchanges)
             own = self._facts(tally)
             if fresh is not None and tally.exchanges:
-                carry(tally, state, fresh, days=self.settings.run.window_days)
+                routes = Live(self.settings.state).routes()
+                carry(tally, state, fresh, routes, days=self.settings.run.window_days)
             result = self._result(reading, tally, started)
             # A mistyped path must not wipe out what the run before found.
             if own.exchanges:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from advisor.exchange import Exchange
 from advisor.grouping import wilson
 from advisor.issues import Issue
+from advisor.ledger import in_force
 from advisor.state import State
 from advisor.tally import Tally, seen
+from router.live import Route
 
 _DAY_S = 86_400.0
 
@@ -36,13 +38,13 @@ class Fresh:
         return True
 
 
-def carry(tally: Tally, state: State, fresh: Fresh, *, days: float) -> None:
+def carry(tally: Tally, state: State, fresh: Fresh, routes: Mapping[str, Route], *, days: float) -> None:
     """Add what runs of the last `days` kept to a tally, so that a plan rests on more than the newest log.
 
     Failures that a remedy was applied for are left out.
     """
     since = time.time() - days * _DAY_S
-    over = _answered(state)
+    over = _answered(state, routes)
     carried = 0
     for exchange, diagnosis in state.exchanges():
         if exchange.id in over or exchange.id in fresh.now:
@@ -55,14 +57,15 @@ def carry(tally: Tally, state: State, fresh: Fresh, *, days: float) -> None:
     tally.exchanges += max(0, counted - carried - len(over))
 
 
-def _answered(state: State) -> frozenset[str]:
+def _answered(state: State, routes: Mapping[str, Route]) -> frozenset[str]:
     """Return the failures that a remedy was applied for since the last run, by id: the bot that gave them is gone, and a plan that
     counts them again would mend what is mended. What the remedy left bad shows in newer logs."""
     last = max((r.at for r in state.runs()), default=0.0)
     applied = {
         issue
         for outcome in state.outcomes()
-        if outcome.is_applied and outcome.time >= int(last)  # outcomes are noted to the second
+        if (at := in_force(outcome, routes)) is not None
+        and at >= int(last)  # outcomes are noted to the second
         for issue in outcome.body.get("issues", ())
     }
     return frozenset(id for issue in state.issues() if issue.id in applied for id in issue.exchange_ids)

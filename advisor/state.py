@@ -351,12 +351,17 @@ class State:
 
     def learned(self) -> dict[str, tuple[int, int]]:
         """Return, by kind of remedy, how many held-out failures were mended of how many tried, over all that was gated."""
+        # What waited for a yes and then got it is told of twice and was gated once.
+        last = {
+            (o.kind, *(o.body.get(k, n) for k in ("plan", "remedy", "route"))): o.body
+            for n, o in enumerate(self.outcomes())
+        }
         found: dict[str, tuple[int, int]] = {}
-        for outcome in self.outcomes():
-            mended, tried = outcome.body.get("mended"), outcome.body.get("tried")
+        for (kind, *_), body in last.items():
+            mended, tried = body.get("mended"), body.get("tried")
             if isinstance(mended, int) and isinstance(tried, int) and tried:
-                before = found.get(outcome.kind, (0, 0))
-                found[outcome.kind] = (before[0] + mended, before[1] + tried)
+                before = found.get(kind, (0, 0))
+                found[kind] = (before[0] + mended, before[1] + tried)
         return found
 
     def issue(self, wanted: str) -> Issue | None:

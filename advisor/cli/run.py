@@ -24,6 +24,7 @@ from advisor.state import State, opened
 from advisor.webhook import notify
 from rag.files import write
 from rag.index import Index
+from router.live import Live
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("no logs to read; set `run.logs`")
     conditions = [parsed(text) for text in config.run.fail_on]
     config.state.mkdir(parents=True, exist_ok=True)
-    with alone(config.state):
+    with told(), alone(config.state):
         result = Advisor(config).run(config.run.logs, new_only=True)
     out = args.out or config.state
     if not result.plan.exchanges:
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             plan = probed.plan if probed is not None else plan
             write(to_json(plan), out / "plan.json")
         done = _applied(config, plan, state, index)
-        over_time = known(state.sightings(), state.runs(), state.outcomes())
+        over_time = known(state.sightings(), state.runs(), state.outcomes(), Live(config.state).routes())
         write(render(result, mask=config.report.mask), out / "report.html")
         message = _message(state, over_time, done)
         _told_of(config, state, message)
@@ -82,7 +83,7 @@ def _message(state: State, over_time: list[Known], done: list[Applied]) -> dict[
     last = state.runs()[-1]
     found: dict[str, Any] = {"run": last.number, "exchanges": last.exchanges, "failures": last.failures}
     for standing in ("new", "back", "resolved"):
-        found[standing] = [issue_data(k) for k in over_time if k.standing == standing]
+        found[standing] = [issue_data(k) for k in over_time if k.standing == standing and k.turned]
     found["applied"] = [
         {"route": a.route, "action": a.action, "reason": a.reason, "release": a.carried.release} for a in done
     ]

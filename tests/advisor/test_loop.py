@@ -117,6 +117,21 @@ def test_a_scheduled_run_does_not_plan_again_what_was_applied(place, capsys):
     assert plan["failures"] == 0 and plan["exchanges"] == 3 * len(PLACES)
 
 
+def test_what_was_rolled_back_is_planned_for_again(place, capsys):
+    assert ask() == 0
+    (place / "advisor.yaml").write_text(f"{DECLARED}run: {{logs: [.advisor/traces]}}\n", encoding="utf-8")
+    told(capsys, "run")
+    told(capsys, "probe")
+    (done,), _ = told(capsys, "apply", "--yes", "--json")
+    Live(place / ".advisor").promote(done["release"])
+    told(capsys, "rollback")
+    assert ask() == 0
+    told(capsys, "run")
+    plan = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    assert plan["failures"] == 2 * 3 * len(PLACES)
+    assert {i["standing"] for i in told(capsys, "status", "--json")[0]["issues"]} == {"open"}
+
+
 def test_applying_twice_is_applying_once(place, capsys):
     ask()
     (place / "advisor.yaml").write_text(DECLARED, encoding="utf-8")
