@@ -27,7 +27,7 @@ from advisor.notices import notices
 from advisor.observing import Observer
 from advisor.plan import Facts, Plan
 from advisor.remedies import plan as plan_for
-from advisor.result import Example, Result
+from advisor.result import Example, Own, Result
 from advisor.serial import loads
 from advisor.state import Label, State, opened
 from advisor.tally import Limits, Seen, Tally, seen
@@ -119,11 +119,13 @@ class Advisor:
 
         Args:
             paths: Files, folders, globs or `-`.
-            new_only: Whether exchanges that an earlier such run read are left out; what it kept is planned with.
+            new_only: Whether exchanges that an earlier such run read are left out; what it kept is planned with. They are read
+                again, in place of this run, until `State.finish_run` says that all was done that was to be done with them.
             on_progress: Called now and then with the counts of the reader and the exchanges diagnosed so far.
 
         Raises:
             InputError: A path names nothing, or the state folder cannot be used.
+            NothingLive: With `new_only`: what says what is live is damaged.
         """
         started = time.monotonic()
         paths = list(paths)
@@ -139,29 +141,34 @@ class Advisor:
                 field_map=self.settings.logs.field_map or None,
                 on_progress=lambda c: tell(c, tally.exchanges),
             )
-            fresh = Fresh(state.read_before()) if new_only else None
+            fresh = Fresh(state.read_before(), state.unfinished()) if new_only else None
             wanted = filter(fresh.is_new, reading) if fresh is not None else reading
             for item in self._seen(wanted, paths, tally):
                 tally.add(item)
                 if tally.exchanges % _CHUNK == 0:
                     tell(reading.counts, tally.exchanges)
-            own = self._facts(tally)
+            own = _own(tally)
             if fresh is not None and tally.exchanges:
                 routes = Live(self.settings.state).routes()
                 carry(tally, state, fresh, routes, days=self.settings.run.window_days)
-            result = self._result(reading, tally, started)
+            result = self._result(reading, tally, own, started)
             # A mistyped path must not wipe out what the run before found.
             if own.exchanges:
-                self._keep(state, tally, result, own, fresh)
+                self._keep(state, tally, result, fresh)
         return result
 
-    def _keep(self, state: State, tally: Tally, result: Result, own: Facts, fresh: Fresh | None) -> None:
-        state.replace_run(tally.stored(), result.issues)
-        known = ledger.names(result.issues, state.sightings())
-        seen_now = of_now(result.issues, fresh) if fresh is not None else result.issues
-        state.note_run(own, ((known[i.id], i) for i in seen_now), plan=self._facts(tally))
-        if fresh is not None:
-            state.note_read(fresh.now)
+    def _keep(self, state: State, tally: Tally, result: Result, fresh: Fresh | None) -> None:
+        with state.together():
+            if fresh is not None and fresh.again is not None:
+                state.take_back(fresh.again)
+            elif fresh is not None:
+                state.finish_run()  # what an unfinished run read is gone, so it cannot be made again
+            state.replace_run(tally.stored(), result.issues)
+            known = ledger.names(result.issues, state.sightings())
+            seen_now = of_now(result.issues, fresh) if fresh is not None else result.issues
+            number = state.note_run(result.own, ((known[i.id], i) for i in seen_now), plan=self._facts(tally))
+            if fresh is not None:
+                state.note_reading(number, fresh.now)
 
     def _seen(
         self, reading: Iterable[Exchange], paths: Iterable[str | os.PathLike[str]], tally: Tally
@@ -208,7 +215,7 @@ class Advisor:
         self.weights = calibration.recalibrate(weights.load(self.settings.weights), found)
         self.calibration = calibration.standing(found).message
 
-    def _result(self, reading: Reading, tally: Tally, started: float) -> Result:
+    def _result(self, reading: Reading, tally: Tally, own: Own, started: float) -> Result:
         members = tally.members()
         share = len(members) / tally.failed if tally.failed else 1.0
         clock = {hour: round(n * share) for hour, n in tally.hours.items()}
@@ -219,7 +226,7 @@ class Advisor:
         return Result(
             counts=reading.counts, skips=tuple(reading.skips), unknown_scores=tuple(sorted(reading.unknown_scores)),
             issues=issues, plan=self.plan(issues, facts), failed=wilson(tally.failed, tally.exchanges),
-            gaps={g: wilson(tally.gaps[g], tally.exchanges) for g in GAPS}, examples={key: _example(bodies[key]) for key in sorted(shown)},
+            gaps={g: wilson(tally.gaps[g], tally.exchanges) for g in GAPS}, own=own, examples={key: _example(bodies[key]) for key in sorted(shown)},
             calibration=self.calibration, documents=facts.documents, notices=notices(reading, tally, facts, sampled=len(members)),
             seconds=time.monotonic() - started,
         )  # fmt: skip
@@ -237,6 +244,11 @@ class Advisor:
 def context_of(settings: config.Config) -> Context:
     """Return what the checks may look at under some settings, without documents: replies are judged by what they were given."""
     return Context(contract=config.contract_of(settings), labelled=inputs.labelled(settings.labelled))
+
+
+def _own(tally: Tally) -> Own:
+    gaps = {g: tally.gaps[g] for g in GAPS}
+    return Own(exchanges=tally.exchanges, failures=tally.failed, undetermined=tally.undetermined, gaps=gaps)
 
 
 def _example(body: bytes) -> Example:
