@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,10 +27,11 @@ from advisor.notices import notices
 from advisor.observing import Observer
 from advisor.plan import Facts, Plan
 from advisor.remedies import plan as plan_for
-from advisor.result import Example, Result
+from advisor.result import Example, Own, Result
 from advisor.serial import loads
 from advisor.state import Label, State, opened
 from advisor.tally import Limits, Seen, Tally, seen
+from router.live import Live
 
 if TYPE_CHECKING:
     from advisor.judge import Judge
@@ -49,6 +49,7 @@ class Advisor:
         context: What the checks may look at: contract, documents, labelled examples.
         weights: Of the diagnosis; recalibrated if there are labels enough.
         calibration: One sentence on that.
+        observer: What diagnoses exchanges as they happen.
     """
 
     def __init__(self, settings: config.Config | None = None) -> None:
@@ -65,8 +66,7 @@ class Advisor:
         self._judge = _judge(self.settings.judge)
         self._learned: Mapping[str, tuple[int, int]] = {}
         self._refused: tuple[str, ...] = ()
-        self._observer: Observer | None = None
-        self._starting = threading.Lock()
+        self.observer = Observer(self.diagnose_one)
 
     @classmethod
     def from_config(cls, path: Path | str | None = None, **overrides: Any) -> Advisor:
@@ -80,14 +80,6 @@ class Advisor:
             InputError: The file or what it names has faults; one line for each.
         """
         return cls(config.load(path, overrides))
-
-    @property
-    def observer(self) -> Observer:
-        """What diagnoses exchanges as they happen; its thread starts with the first use."""
-        with self._starting:
-            if self._observer is None:
-                self._observer = Observer(self.diagnose_one)
-            return self._observer
 
     def observe(self, exchange: Exchange) -> None:
         """Hand over an exchange as it happens; returns at once, never raises, and is diagnosed in the background."""
@@ -127,11 +119,13 @@ class Advisor:
 
         Args:
             paths: Files, folders, globs or `-`.
-            new_only: Whether exchanges that an earlier such run read are left out; what it kept is planned with.
+            new_only: Whether exchanges that an earlier such run read are left out; what it kept is planned with. They are read
+                again, in place of this run, until `State.finish_run` says that all was done that was to be done with them.
             on_progress: Called now and then with the counts of the reader and the exchanges diagnosed so far.
 
         Raises:
             InputError: A path names nothing, or the state folder cannot be used.
+            NothingLive: With `new_only`: what says what is live is damaged.
         """
         started = time.monotonic()
         paths = list(paths)
@@ -147,28 +141,34 @@ class Advisor:
                 field_map=self.settings.logs.field_map or None,
                 on_progress=lambda c: tell(c, tally.exchanges),
             )
-            fresh = Fresh(state.read_before()) if new_only else None
+            fresh = Fresh(state.read_before(), state.unfinished()) if new_only else None
             wanted = filter(fresh.is_new, reading) if fresh is not None else reading
             for item in self._seen(wanted, paths, tally):
                 tally.add(item)
                 if tally.exchanges % _CHUNK == 0:
                     tell(reading.counts, tally.exchanges)
-            own = self._facts(tally)
+            own = _own(tally)
             if fresh is not None and tally.exchanges:
-                carry(tally, state, fresh, days=self.settings.run.window_days)
-            result = self._result(reading, tally, started)
+                routes = Live(self.settings.state).routes()
+                carry(tally, state, fresh, routes, days=self.settings.run.window_days)
+            result = self._result(reading, tally, own, started)
             # A mistyped path must not wipe out what the run before found.
             if own.exchanges:
-                self._keep(state, tally, result, own, fresh)
+                self._keep(state, tally, result, fresh)
         return result
 
-    def _keep(self, state: State, tally: Tally, result: Result, own: Facts, fresh: Fresh | None) -> None:
-        state.replace_run(tally.stored(), result.issues)
-        known = ledger.names(result.issues, state.sightings())
-        seen_now = of_now(result.issues, fresh) if fresh is not None else result.issues
-        state.note_run(own, ((known[i.id], i) for i in seen_now), plan=self._facts(tally))
-        if fresh is not None:
-            state.note_read(fresh.now)
+    def _keep(self, state: State, tally: Tally, result: Result, fresh: Fresh | None) -> None:
+        with state.together():
+            if fresh is not None and fresh.again is not None:
+                state.take_back(fresh.again)
+            elif fresh is not None:
+                state.finish_run()  # what an unfinished run read is gone, so it cannot be made again
+            state.replace_run(tally.stored(), result.issues)
+            known = ledger.names(result.issues, state.sightings())
+            seen_now = of_now(result.issues, fresh) if fresh is not None else result.issues
+            number = state.note_run(result.own, ((known[i.id], i) for i in seen_now), plan=self._facts(tally))
+            if fresh is not None:
+                state.note_reading(number, fresh.now)
 
     def _seen(
         self, reading: Iterable[Exchange], paths: Iterable[str | os.PathLike[str]], tally: Tally
@@ -215,7 +215,7 @@ class Advisor:
         self.weights = calibration.recalibrate(weights.load(self.settings.weights), found)
         self.calibration = calibration.standing(found).message
 
-    def _result(self, reading: Reading, tally: Tally, started: float) -> Result:
+    def _result(self, reading: Reading, tally: Tally, own: Own, started: float) -> Result:
         members = tally.members()
         share = len(members) / tally.failed if tally.failed else 1.0
         clock = {hour: round(n * share) for hour, n in tally.hours.items()}
@@ -226,7 +226,7 @@ class Advisor:
         return Result(
             counts=reading.counts, skips=tuple(reading.skips), unknown_scores=tuple(sorted(reading.unknown_scores)),
             issues=issues, plan=self.plan(issues, facts), failed=wilson(tally.failed, tally.exchanges),
-            gaps={g: wilson(tally.gaps[g], tally.exchanges) for g in GAPS}, examples={key: _example(bodies[key]) for key in sorted(shown)},
+            gaps={g: wilson(tally.gaps[g], tally.exchanges) for g in GAPS}, own=own, examples={key: _example(bodies[key]) for key in sorted(shown)},
             calibration=self.calibration, documents=facts.documents, notices=notices(reading, tally, facts, sampled=len(members)),
             seconds=time.monotonic() - started,
         )  # fmt: skip
@@ -244,6 +244,11 @@ class Advisor:
 def context_of(settings: config.Config) -> Context:
     """Return what the checks may look at under some settings, without documents: replies are judged by what they were given."""
     return Context(contract=config.contract_of(settings), labelled=inputs.labelled(settings.labelled))
+
+
+def _own(tally: Tally) -> Own:
+    gaps = {g: tally.gaps[g] for g in GAPS}
+    return Own(exchanges=tally.exchanges, failures=tally.failed, undetermined=tally.undetermined, gaps=gaps)
 
 
 def _example(body: bytes) -> Example:

@@ -7,9 +7,11 @@ advisor.observe(exchange)          # returns at once, never raises
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,7 +35,9 @@ _LEAST = 3
 
 
 class Observer:
-    """Takes exchanges from any thread and diagnoses them on one of its own.
+    """Takes exchanges from any thread and diagnoses them on one of its own, which starts with the first of them.
+
+    In a forked process it begins with nothing waiting; what the parent was handed, the parent diagnoses.
 
     Args:
         diagnose: Says what is wrong with one exchange.
@@ -41,13 +45,12 @@ class Observer:
 
     Attributes:
         dropped: Exchanges that were not taken because ten thousand waited.
-        faults: Exchanges or callbacks that raised; the last one's text is `fault`.
+        faults: Exchanges or callbacks that raised, and threads that could not start; the last one's text is `fault`.
     """
 
     def __init__(self, diagnose: Callable[[Exchange], Diagnosis], *, every: int = 10) -> None:
         self._diagnose = diagnose
         self._every = every
-        self._waiting: queue.Queue[Exchange | threading.Event | None] = queue.Queue(_WAITING)
         self._members: deque[Member] = deque(maxlen=_MEMBERS)
         self._known: list[Issue] = []
         self._on_issue: list[OnIssue] = []
@@ -57,15 +60,30 @@ class Observer:
         self.dropped = 0
         self.faults = 0
         self.fault = ""
-        self._thread = threading.Thread(target=self._work, name="rightfix-observer", daemon=True)
-        self._thread.start()
+        self._begin()
+        _OBSERVERS.add(self)
+
+    def _begin(self) -> None:
+        self._waiting: queue.Queue[Exchange | threading.Event | None] = queue.Queue(_WAITING)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def _started(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="rightfix-observer", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def observe(self, exchange: Exchange) -> None:
         """Hand an exchange over; returns at once and never raises."""
         try:
+            self._started()
             self._waiting.put_nowait(exchange)
         except queue.Full:
             self.dropped += 1
+        except Exception as error:  # the host's reply must not fail because no thread can start
+            self._noted(error)
 
     def on_issue(self, call: OnIssue) -> None:
         """Call back with every issue that was not known before, on the observer's thread."""
@@ -78,14 +96,16 @@ class Observer:
     def flush(self, timeout_s: float = 60.0) -> bool:
         """Return when all that was handed over is diagnosed and grouped; False if that took too long."""
         done = threading.Event()
+        self._started()
         self._waiting.put(done)
         return done.wait(timeout_s)
 
     def close(self) -> None:
         """Diagnose what waits and end the thread."""
-        if self._thread.is_alive():
+        thread = self._thread
+        if thread is not None and thread.is_alive():
             self._waiting.put(None)
-            self._thread.join()
+            thread.join()
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -101,8 +121,11 @@ class Observer:
         try:
             step()
         except Exception as error:  # whatever is wrong here must not end the host's thread of ours
-            self.faults += 1
-            self.fault = repr(error)
+            self._noted(error)
+
+    def _noted(self, error: Exception) -> None:
+        self.faults += 1
+        self.fault = repr(error)
 
     def _seen(self, exchange: Exchange) -> None:
         diagnosis = self._diagnose(exchange)
@@ -128,3 +151,16 @@ class Observer:
             self._known.append(issue)
             for call in self._on_issue:
                 self._guarded(lambda c=call, i=issue: c(i))  # type: ignore[misc]
+
+
+_OBSERVERS: weakref.WeakSet[Observer] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    # Threads do not come along, and a queue's locks come as they were held at that moment.
+    for observer in _OBSERVERS:
+        observer._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

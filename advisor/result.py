@@ -23,6 +23,20 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """Counts over the exchanges that a run read itself, without what runs before it left to plan with.
+
+    Attributes:
+        gaps: Failures by named gap; a failure with two gaps counts in both.
+    """
+
+    exchanges: int
+    failures: int
+    undetermined: int
+    gaps: Mapping[Gap, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What a run over logs found.
 
@@ -34,6 +48,7 @@ class Result:
         plan: What to do, in order.
         failed: Share of exchanges that failed.
         gaps: For each gap, its share of all exchanges; a failure with two gaps counts in both.
+        own: What of it this run read itself; all, but for a run over new exchanges only.
         examples: The examples of the issues by exchange id.
         calibration: One sentence: calibrated on how many labels, or what is missing.
         documents: Number of the operator's documents, None if none were given.
@@ -48,6 +63,7 @@ class Result:
     plan: Plan
     failed: Rate
     gaps: Mapping[Gap, Rate]
+    own: Own
     examples: Mapping[str, Example]
     calibration: str
     documents: int | None

@@ -1,7 +1,7 @@
 """State: the SQLite file that remembers the last run and every verdict a person gave.
 
-One file, `<folder>/advisor.db`, in WAL mode, with numbered migrations. Runs replace each other in one transaction,
-so a run that is killed leaves the one before it; labels are never deleted by a run.
+One file, `<folder>/advisor.db`, in WAL mode, with numbered migrations. Runs replace each other in one transaction, so a run that is
+killed leaves the one before it, and a scheduled one is made again until it is finished; labels are never deleted by a run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from advisor.exchange import Exchange
 from advisor.issues import Issue
 from advisor.logs.files import InputError
 from advisor.plan import Facts
+from advisor.result import Own
 from advisor.serial import issue_of, loads
 
 _PATIENCE = 30.0
@@ -50,6 +51,9 @@ _MIGRATIONS = (
         PRIMARY KEY (plan, remedy, step)) WITHOUT ROWID;
     CREATE TABLE read_before (id TEXT PRIMARY KEY, told INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE unsent (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
+    """,
+    """
+    CREATE TABLE unfinished (id TEXT PRIMARY KEY, told INTEGER NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
 
@@ -157,7 +161,7 @@ class State:
                 time.sleep(0.02)
 
     def _migrate(self) -> None:
-        with self._transaction():
+        with self.together():
             (done,) = self._db.execute("PRAGMA user_version").fetchone()
             if done > len(_MIGRATIONS):
                 raise sqlite3.DatabaseError("it was written by a newer version")
@@ -167,7 +171,11 @@ class State:
             self._db.execute(f"PRAGMA user_version={len(_MIGRATIONS)}")
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
+        """What is written within is written at once, or not at all."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -184,7 +192,7 @@ class State:
         self, stored: Iterable[tuple[str, bytes, Iterable[str]]], issues: Iterable[Issue]
     ) -> None:
         """Put a run in place of the last one: (exchange id, packed body, ids in the log) and its issues."""
-        with self._transaction():
+        with self.together():
             for table in ("exchanges", "known_ids", "issues"):
                 self._db.execute(f"DELETE FROM {table}")
             for key, body, known in stored:
@@ -196,7 +204,7 @@ class State:
                 "INSERT OR REPLACE INTO issues VALUES (?, ?)", ((i.id, orjson.dumps(i)) for i in issues)
             )
 
-    def note_run(self, own: Facts, sightings: Iterable[tuple[str, Issue]], *, plan: Facts) -> int:
+    def note_run(self, own: Own, sightings: Iterable[tuple[str, Issue]], *, plan: Facts) -> int:
         """Write down that a run was made and which issues it saw, by the name each is known under; return its number.
 
         Args:
@@ -204,7 +212,7 @@ class State:
             sightings: Issues by name, with what this run saw of them.
             plan: Of what its plan was made from.
         """
-        with self._transaction():
+        with self.together():
             done = self._db.execute(
                 "INSERT INTO runs (at, exchanges, failures, facts) VALUES (?, ?, ?, ?)",
                 (time.time(), own.exchanges, own.failures, orjson.dumps(plan).decode()),
@@ -234,7 +242,7 @@ class State:
 
     def replace_issues(self, issues: Iterable[Issue], diagnoses: Iterable[tuple[str, bytes]] = ()) -> None:
         """Put the issues of the last run in place of those that are stored, and packed exchanges with their diagnoses."""
-        with self._transaction():
+        with self.together():
             self._db.execute("DELETE FROM issues")
             self._db.executemany(
                 "INSERT OR REPLACE INTO issues VALUES (?, ?)", ((i.id, orjson.dumps(i)) for i in issues)
@@ -257,7 +265,7 @@ class State:
 
     def note_step(self, plan: str, remedy: str, step: str, body: Any) -> None:
         """Write down that a step is done, and what it gave."""
-        with self._transaction():
+        with self.together():
             self._db.execute(
                 "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)",
                 (plan, remedy, step, orjson.dumps(body).decode(), time.time()),
@@ -267,10 +275,31 @@ class State:
         """Return the exchanges that scheduled runs have read, by id, with how much was said of each then."""
         return dict(self._db.execute("SELECT id, told FROM read_before"))
 
-    def note_read(self, told: Mapping[str, int]) -> None:
-        """Write down which exchanges a scheduled run has read."""
-        with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO read_before VALUES (?, ?)", told.items())
+    def note_reading(self, run: int, told: Mapping[str, int]) -> None:
+        """Write down which exchanges a scheduled run reads; they count as read before once it is finished."""
+        with self.together():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?)",
+                ((key, said, run) for key, said in told.items()),
+            )
+
+    def unfinished(self) -> tuple[int, frozenset[str]] | None:
+        """Return the scheduled run that ended before it was finished, and the exchanges it read; None if all were."""
+        rows = self._db.execute("SELECT run, id FROM unfinished").fetchall()
+        return (rows[0][0], frozenset(key for _, key in rows)) if rows else None
+
+    def finish_run(self) -> None:
+        """Count what the last scheduled run read as read before."""
+        with self.together():
+            self._db.execute("INSERT OR REPLACE INTO read_before SELECT id, told FROM unfinished")
+            self._db.execute("DELETE FROM unfinished")
+
+    def take_back(self, run: int) -> None:
+        """Forget an unfinished run, which is made again."""
+        with self.together():
+            self._db.execute("DELETE FROM runs WHERE number = ?", (run,))
+            self._db.execute("DELETE FROM sightings WHERE run = ?", (run,))
+            self._db.execute("DELETE FROM unfinished")
 
     def unsent(self) -> list[tuple[int, Mapping[str, Any]]]:
         """Return the messages that could not be sent yet, the oldest first."""
@@ -281,12 +310,12 @@ class State:
 
     def note_unsent(self, body: Mapping[str, Any]) -> None:
         """Write a message down before it is sent."""
-        with self._transaction():
+        with self.together():
             self._db.execute("INSERT INTO unsent (body) VALUES (?)", (orjson.dumps(body).decode(),))
 
     def sent(self, number: int) -> None:
         """Forget a message that was sent."""
-        with self._transaction():
+        with self.together():
             self._db.execute("DELETE FROM unsent WHERE number = ?", (number,))
 
     def exchange(self, wanted: str) -> tuple[Exchange, Diagnosis]:
@@ -318,7 +347,7 @@ class State:
             outcome: What came of it.
             once: (plan, remedy, step): if that step has noted the same verdict before, nothing is written again.
         """
-        with self._transaction():
+        with self.together():
             if once is not None:
                 row = self._db.execute(
                     "SELECT body FROM steps WHERE plan = ? AND remedy = ? AND step = ?", once
@@ -351,12 +380,17 @@ class State:
 
     def learned(self) -> dict[str, tuple[int, int]]:
         """Return, by kind of remedy, how many held-out failures were mended of how many tried, over all that was gated."""
+        # What waited for a yes and then got it is told of twice and was gated once.
+        last = {
+            (o.kind, *(o.body.get(k, n) for k in ("plan", "remedy", "route"))): o.body
+            for n, o in enumerate(self.outcomes())
+        }
         found: dict[str, tuple[int, int]] = {}
-        for outcome in self.outcomes():
-            mended, tried = outcome.body.get("mended"), outcome.body.get("tried")
+        for (kind, *_), body in last.items():
+            mended, tried = body.get("mended"), body.get("tried")
             if isinstance(mended, int) and isinstance(tried, int) and tried:
-                before = found.get(outcome.kind, (0, 0))
-                found[outcome.kind] = (before[0] + mended, before[1] + tried)
+                before = found.get(kind, (0, 0))
+                found[kind] = (before[0] + mended, before[1] + tried)
         return found
 
     def issue(self, wanted: str) -> Issue | None:
@@ -383,7 +417,7 @@ class State:
 
     def label(self, key: str, gaps: Iterable[Gap], body: bytes | None) -> None:
         """Write a verdict down, in place of an earlier one on the same exchange."""
-        with self._transaction():
+        with self.together():
             self._db.execute(
                 "INSERT OR REPLACE INTO labels (id, gaps, body) VALUES (?, ?, ?)",
                 (key, ",".join(sorted(gaps)), body),

@@ -42,14 +42,15 @@ def parsed(text: str) -> Condition:
 
 
 def tripped(conditions: list[Condition], result: Result) -> int:
-    """Return 1 if one of the conditions holds, saying which, else 0."""
+    """Return 1 if one of the conditions holds for what the run read itself, saying which, else 0."""
+    own = result.own
     counts: dict[str, int] = {
-        "failures": result.failed.count, "undetermined": result.plan.undetermined, "skipped": result.counts.skipped,
-        **{gap: result.gaps[gap].count for gap in GAPS},
+        "failures": own.failures, "undetermined": own.undetermined, "skipped": result.counts.skipped,
+        **{gap: own.gaps[gap] for gap in GAPS},
     }  # fmt: skip
     code = 0
     for c in conditions:
-        total = result.counts.records if c.name == "skipped" else result.failed.total
+        total = result.counts.records if c.name == "skipped" else own.exchanges
         value = 100 * counts[c.name] / max(1, total) if c.percent else counts[c.name]
         if c.compare(value, c.limit):
             shown = f"{value:.1f}% of {total:,}" if c.percent else f"{counts[c.name]:,}"

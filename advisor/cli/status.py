@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
         runs, outcomes = state.runs(), state.outcomes()
         if not runs:
             raise InputError(f"{state.path}: nothing was read yet; run `advise LOGS`")
-        issues = known(state.sightings(), runs, outcomes)
-        routes = {name: r.release for name, r in Live(config.state).routes().items()}
+        live = Live(config.state).routes()
+        issues = known(state.sightings(), runs, outcomes, live)
+    routes = {name: r.release for name, r in live.items()}
     print(
         json.dumps(as_data(issues, runs, outcomes, routes), ensure_ascii=False, indent=2)
         if args.json

@@ -117,6 +117,62 @@ def test_a_scheduled_run_does_not_plan_again_what_was_applied(place, capsys):
     assert plan["failures"] == 0 and plan["exchanges"] == 3 * len(PLACES)
 
 
+def test_a_scheduled_run_that_probes_shows_what_was_proved(place, capsys):
+    assert ask() == 0
+    (place / "advisor.yaml").write_text(
+        f"{DECLARED}run: {{logs: [.advisor/traces], probe: true}}\n", encoding="utf-8"
+    )
+    told(capsys, "run")
+    plan = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    report = (place / ".advisor/report.html").read_text(encoding="utf-8")
+    assert f"Plan <code>{plan['hash']}</code>" in report
+    assert all(r["kind"] in report for r in plan["remedies"])
+
+
+def test_a_scheduled_run_that_is_killed_after_it_applied_tells_of_it_and_applies_nothing_twice(
+    place, capsys, monkeypatch
+):
+    """The process ends between the last of applying and the end of the run."""
+    assert ask() == 0
+    (place / "advisor.yaml").write_text(
+        f"{DECLARED}run: {{logs: [.advisor/traces], probe: true, allow: {{UpdateIndex: 0, ChangePrompt: 0}}}}\n",
+        encoding="utf-8",
+    )
+
+    def ended(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr("advisor.cli.run._message", ended)
+        told(capsys, "run", code=130)
+    route = Live(place / ".advisor").routes()["*"]
+    with opened(place / ".advisor") as state:
+        done = [(o.kind, o.verdict) for o in state.outcomes()]
+    assert done
+    message, _ = told(capsys, "run", "--json")
+    assert (message["run"], len(message["new"])) == (1, 2)
+    assert [a["action"] for a in message["applied"]] == [done[0][1].removeprefix("applied: ")], message
+    after = Live(place / ".advisor").routes()["*"]
+    assert (after.release, after.canary) == (route.release, route.canary)
+    with opened(place / ".advisor") as state:
+        assert [(o.kind, o.verdict) for o in state.outcomes()] == done
+
+
+def test_what_was_rolled_back_is_planned_for_again(place, capsys):
+    assert ask() == 0
+    (place / "advisor.yaml").write_text(f"{DECLARED}run: {{logs: [.advisor/traces]}}\n", encoding="utf-8")
+    told(capsys, "run")
+    told(capsys, "probe")
+    (done,), _ = told(capsys, "apply", "--yes", "--json")
+    Live(place / ".advisor").promote(done["release"])
+    told(capsys, "rollback")
+    assert ask() == 0
+    told(capsys, "run")
+    plan = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    assert plan["failures"] == 2 * 3 * len(PLACES)
+    assert {i["standing"] for i in told(capsys, "status", "--json")[0]["issues"]} == {"open"}
+
+
 def test_applying_twice_is_applying_once(place, capsys):
     ask()
     (place / "advisor.yaml").write_text(DECLARED, encoding="utf-8")

@@ -1,5 +1,8 @@
 """Exchanges handed over as they happen: at once, never raising, told of once."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from dataclasses import replace
@@ -59,3 +62,47 @@ def test_whatever_is_handed_over_the_thread_lives():
     assert seen == [exchange(2).id]
     assert observer.faults >= 4
     observer.close()
+
+
+def test_a_forked_worker_diagnoses_what_it_is_handed(tmp_path):
+    """As under `gunicorn --preload`: made, listened to and used where it is loaded, then forked while the thread is at work."""
+    script = textwrap.dedent("""
+        import os, sys, warnings
+        from advisor.observing import Observer
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which is the point
+        seen = []
+        observer = Observer(seen.append)
+        observer.observe("loaded")
+        observer.flush()
+        for n in range(100):
+            observer.observe(n)
+        observer._waiting.mutex.acquire()  # as another thread may hold it at that moment
+        child = os.fork()
+        if child == 0:
+            seen.clear()
+            observer.observe("forked")
+            os._exit(0 if observer.flush(10) and seen == ["forked"] else 1)
+        observer._waiting.mutex.release()
+        assert observer.flush(10) and len(seen) == 101, seen
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_where_no_thread_can_start_the_host_goes_on(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    advisor = Advisor(Config())
+    with monkeypatch.context() as no_threads:
+        no_threads.setattr(threading.Thread, "start", refuse)
+        advisor.observe(exchange(1))
+    assert (advisor.observer.faults, "new thread" in advisor.observer.fault) == (1, True)
+    seen = []
+    advisor.observer.on_diagnosis(lambda e, d: seen.append(e.id))
+    advisor.observe(exchange(2))
+    assert advisor.observer.flush()
+    assert seen == [exchange(2).id]
+    advisor.observer.close()

@@ -7,7 +7,7 @@ import pytest
 from advisor.issues import Broken, Issue, Rate, Trend
 from advisor.logs.files import InputError
 from advisor.serial import dumps
-from advisor.state import State, opened
+from advisor.state import Outcome, State, opened
 
 
 def issue(key):
@@ -108,3 +108,18 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path):
     db.close()
     with pytest.raises(InputError, match="newer version"):
         State(newer)
+
+
+def test_what_was_gated_once_is_learnt_from_once(tmp_path):
+    def noted(verdict, *, kind="ChangePrompt", **body):
+        state.note_outcome(Outcome(kind=kind, verdict=verdict, body={"mended": 5, "tried": 8, **body}))
+
+    with opened(tmp_path) as state:
+        for verdict in ("not agreed", "applied: promoted"):
+            noted(verdict, plan="p", remedy="r", route="*")
+        assert state.learned() == {"ChangePrompt": (5, 8)}
+        noted("applied: promoted", plan="p", remedy="r", route="acme")
+        noted("refused", plan="q", remedy="r", route="*")
+        noted("refused", kind="FineTune", plan="q", remedy="r", route="*")
+        assert state.learned() == {"ChangePrompt": (15, 24), "FineTune": (5, 8)}
+        assert len(state.outcomes()) == 5

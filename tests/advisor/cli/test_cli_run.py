@@ -1,6 +1,10 @@
 """`advise run` and `status`: only what is new, told of once, applied only what is allowed, safe for cron."""
 
 import json
+import socket
+import subprocess
+import sys
+import textwrap
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -8,6 +12,8 @@ import pytest
 
 from advisor.apply.apply import alone
 from advisor.cli import main
+from advisor.state import opened
+from rag.locks import exclusive
 
 SYSTEM = "You help. End every reply with: Anything else I can do?"
 
@@ -110,6 +116,158 @@ def test_what_could_not_be_sent_is_sent_with_the_next_run(place, capsys, hook):
     assert [m["run"] for m in hook[1]] == [1, 1, 2]
 
 
+def test_what_could_not_be_sent_is_sent_on_a_quiet_night_too(place, capsys, hook):
+    hook[2].append(503)
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    told(capsys, "run")
+    assert told(capsys, "run") == ("nothing new\n", "")
+    assert [m["run"] for m in hook[1]] == [1, 1]
+
+
+def test_a_message_that_is_refused_for_good_holds_up_no_other(place, capsys, hook):
+    hook[2].append(413)
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    assert "answered 413" in (err := told(capsys, "run")[1]) and "not sent again" in err
+    with opened(place / ".advisor") as state:
+        assert state.unsent() == []
+        state.note_unsent({"run": "odd"})
+        state.note_unsent({"run": "next"})
+    hook[2].append(500)
+    assert "answered 500" in told(capsys, "run")[1]
+    assert [m["run"] for m in hook[1]] == [1, "odd", "next"]
+    with opened(place / ".advisor") as state:
+        assert [m["run"] for _, m in state.unsent()] == ["odd"]
+
+
+@pytest.mark.parametrize("wrong", ["http://127.0.0.1:1/a b", "nonsense"])
+def test_an_address_that_is_none_costs_neither_the_run_nor_its_exit_code(wrong, place, capsys):
+    (place / "advisor.yaml").write_text(
+        f"run: {{logs: [logs], webhook: '{wrong}', fail_on: ['failures>=1']}}\n", encoding="utf-8"
+    )
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 2, bad=False)])
+    err = told(capsys, "run", code=1)[1]
+    assert f"not told: {wrong} (`run.webhook`)" in err and "failures is 12" in err
+
+
+def test_an_answer_that_is_no_http_is_told_in_one_line(place, capsys):
+    def answer():
+        taken, _ = server.accept()
+        with taken:
+            taken.recv(65536)
+            taken.sendall(b"garbage\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        (place / "advisor.yaml").write_text(
+            f"run: {{logs: [logs], webhook: 'http://127.0.0.1:{server.getsockname()[1]}/'}}\n",
+            encoding="utf-8",
+        )
+        add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 2, bad=False)])
+        assert "cannot be reached" in told(capsys, "run")[1]
+        thread.join()
+
+
+KILLED = textwrap.dedent("""
+    import importlib, os, sys
+    from advisor.cli import main
+    where, name = sys.argv[1].rsplit(".", 1)
+    module, _, owner = where.partition(":")
+    found = importlib.import_module(module)
+    setattr(getattr(found, owner) if owner else found, name, lambda *args, **more: os._exit(9))
+    sys.exit(main(["run"]))
+""")
+
+
+def killed(place, at):
+    assert subprocess.run([sys.executable, "-c", KILLED, at], cwd=place, check=False).returncode == 9
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "advisor.state:State.note_run",
+        "advisor.state:State.note_reading",
+        "advisor.cli.run.render",
+        "advisor.cli.run._applied",
+        "advisor.state:State.note_unsent",
+    ],
+)
+def test_a_run_that_is_killed_is_made_again(at, place, capsys, hook):
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 2, bad=False)])
+    killed(place, at)
+    assert hook[1] == []
+    # What came meanwhile is read with it.
+    add(place, "a.jsonl", rows(50, 2, bad=True))
+    again, err = told(capsys, "run", "--json", code=1)
+    assert (again["run"], again["exchanges"], again["failures"], len(again["new"])) == (1, 16, 14, 1)
+    assert "style>50%" in err
+    assert [m["run"] for m in hook[1]] == [1]
+    assert json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))["exchanges"] == 16
+    assert told(capsys, "run")[0] == "nothing new\n"
+    assert [r["exchanges"] for r in told(capsys, "status", "--json")[0]["runs"]] == [16]
+
+
+def test_what_is_killed_while_it_tells_is_told_by_the_next(place, capsys, hook):
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    killed(place, "advisor.webhook._posted")
+    assert told(capsys, "run")[0] == "nothing new\n"
+    assert [m["run"] for m in hook[1]] == [1]
+
+
+def test_a_later_run_that_is_killed_is_made_again_with_what_it_planned_with(place, capsys):
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    told(capsys, "run")
+    # More that is good than is kept.
+    add(place, "b.jsonl", [*rows(20, 5, bad=True), *rows(200, 700, bad=False)])
+    killed(place, "advisor.cli.run._applied")
+    first = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    again, _ = told(capsys, "run", "--json")
+    assert (again["run"], again["exchanges"], again["failures"]) == (2, 705, 5)
+    plan = json.loads((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    assert (plan["exchanges"], plan["failures"]) == (737, 17)
+    # The same plan, so that applying goes on where it was.
+    assert plan["hash"] == first["hash"]
+
+
+def test_what_a_killed_run_read_is_kept_though_the_log_is_gone(place, capsys):
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    killed(place, "advisor.cli.run._applied")
+    (place / "logs/a.jsonl").unlink()
+    add(place, "b.jsonl", rows(200, 5, bad=False))
+    assert told(capsys, "run", "--json")[0]["run"] == 2
+    assert [r["exchanges"] for r in told(capsys, "status", "--json")[0]["runs"]] == [32, 5]
+
+
+def test_a_run_that_cannot_go_on_is_not_taken_for_read(place, capsys, hook):
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    config = (place / "advisor.yaml").read_text(encoding="utf-8")
+    (place / "advisor.yaml").write_text(
+        f"probe: {{bot: 'scripted:gone.json'}}\n{config.replace('logs:', 'probe: true, logs:')}",
+        encoding="utf-8",
+    )
+    assert "gone.json" in told(capsys, "run", code=2)[1]
+    (place / "advisor.yaml").write_text(config, encoding="utf-8")
+    assert len(told(capsys, "run", "--json")[0]["new"]) == 1
+    assert [m["run"] for m in hook[1]] == [1]
+
+
+def test_where_nothing_failed_there_is_nothing_to_probe_or_apply(place, capsys):
+    (place / "advisor.yaml").write_text(
+        "run: {logs: [logs], probe: true, allow: {ChangePrompt: 0}}\n", encoding="utf-8"
+    )
+    add(place, "a.jsonl", rows(100, 20, bad=False))
+    assert told(capsys, "run", "--json")[0]["failures"] == 0
+
+
+def test_conditions_are_about_the_new_logs(place, capsys):
+    (place / "advisor.yaml").write_text("run: {logs: [logs], fail_on: ['failures>=3']}\n", encoding="utf-8")
+    add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 20, bad=False)])
+    assert "failures is 12" in told(capsys, "run", code=1)[1]
+    add(place, "a.jsonl", [*rows(20, 1, bad=True), *rows(200, 9, bad=False)])
+    told(capsys, "run", code=0)
+
+
 def test_the_exit_code_is_for_pipelines(place, capsys):
     add(place, "a.jsonl", [*rows(0, 12, bad=True), *rows(100, 2, bad=False)])
     _, err = told(capsys, "run", code=1)
@@ -121,6 +279,8 @@ def test_two_at_once_do_not_both_run(place, capsys):
     (place / ".advisor").mkdir()
     with alone(place / ".advisor"):
         assert "another process" in told(capsys, "run", code=2)[1]
+    with exclusive(place / ".advisor/run.lock", wait_s=1):
+        assert "run.lock: another process" in told(capsys, "run", code=2)[1]
 
 
 def test_nothing_is_applied_that_is_not_allowed(place, capsys):

@@ -11,7 +11,7 @@ from advisor.issues import Broken, Issue, Rate, Trend
 from advisor.logs.reading import Counts
 from advisor.logs.records import Skip
 from advisor.plan import Gain, Plan, Price, Remedy
-from advisor.result import Example, Result
+from advisor.result import Example, Own, Result
 
 SYSTEM = (
     "You are Fern, the assistant of Fernhill Garden Supplies.\n"
@@ -338,6 +338,12 @@ def result():
             "tool_call": rate(64, 2480, 0.02, 0.033),
             "classification": rate(38, 2480, 0.011, 0.021),
         },
+        own=Own(
+            exchanges=2480,
+            failures=553,
+            undetermined=0,
+            gaps={"knowledge": 150, "style": 321, "tool_call": 64, "classification": 38},
+        ),
         examples=EXAMPLES,
         calibration="Uncalibrated: label 40 exchanges with `advise label` to fit the probabilities to this bot.",
         documents=12,
