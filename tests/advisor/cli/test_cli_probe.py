@@ -2,13 +2,19 @@
 
 import json
 import threading
+import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from advisor import config as settings
 from advisor.cli import main
 from advisor.planfile import from_json
-from advisor.state import opened
+from advisor.probing.running import probe_run
+from advisor.remedies import plan
+from advisor.state import Outcome, opened
+from rag.index import Index
 
 PLACES = [
     "Ireland",
@@ -131,6 +137,71 @@ def test_the_passage_turns_it_and_the_plan_says_so(place, capsys, address):
     calls = len(address[1])
     told(capsys)
     assert len(address[1]) == calls
+    told(capsys, "--fresh")
+    assert len(address[1]) == 2 * calls
+
+
+def test_a_fix_that_was_deployed_refutes_what_was_confirmed(place, capsys, monkeypatch):
+    def standings():
+        with opened(place / ".advisor") as state:
+            return {d.standing for e, d in state.exchanges() if d.is_failure}
+
+    told(capsys)
+    assert standings() == {"confirmed"}
+    with monkeypatch.context() as fixed:
+        fixed.setitem(globals(), "bot", _knowing)
+        told(capsys)
+        assert standings() == {"confirmed"}  # kept answers of today
+        out, _ = told(capsys, "--fresh")
+    assert "refuted, asked again the bot does well" in out
+    assert standings() == {"refuted"}
+    plan = from_json((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    assert not [r for r in plan.remedies if r.kind == "UpdateIndex"]
+
+
+def _knowing(messages):
+    last = next(m["content"] for m in reversed(messages) if "cost?" in m["content"])
+    return f"{right(next(p for p in PLACES if f'to {p} cost?' in last))} Anything else?"
+
+
+def test_an_answer_of_an_address_ages(place, capsys, address, monkeypatch):
+    told(capsys)
+    calls = len(address[1])
+    later = time.time() + 25 * 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    told(capsys)
+    assert len(address[1]) == 2 * calls
+
+
+def test_a_newer_run_that_came_in_meanwhile_is_probed_and_stays(place, capsys, address):
+    lines = (place / "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (place / "more.jsonl").write_text("".join(lines[1:]), encoding="utf-8")
+    config, newer = settings.load(place / "advisor.yaml"), iter(["more.jsonl"])
+    with opened(place / ".advisor") as state, Index(place / ".advisor/index") as index:
+        found = probe_run(config, state, index, tell=lambda *_: [main([log]) for log in newer])
+        (issue,) = state.issues()
+        assert issue.rate.count == 7 and issue.proofs
+        assert found.plan.failures == state.runs()[-1].failures == 7
+
+
+def test_after_a_refusal_a_part_is_planned_as_all_is(place, capsys):
+    told(capsys)
+    with opened(place / ".advisor") as state:
+        (issue,) = state.issues()
+        for n in (1, 2):
+            other = replace(issue, id=f"{n}{issue.id[1:]}", proofs=(), exchange_ids=())
+            state.replace_issues([*state.issues(), other], [], before=state.issues())
+        state.note_outcome(
+            Outcome(
+                kind="ChangePrompt", verdict="refused", body={"issues": [issue.id], "mended": 0, "tried": 9}
+            )
+        )
+        facts = replace(state.runs()[-1].facts, learned=state.learned(), refused=state.refused())
+        assert facts.refused == (issue.id,)
+        told(capsys, "--only", issue.id)
+        assert (
+            json.loads((place / ".advisor/plan.json").read_text())["hash"] == plan(state.issues(), facts).hash
+        )
 
 
 def test_a_token_goes_along(place, capsys, address, monkeypatch):
@@ -149,6 +220,11 @@ def test_money_is_asked_for_first(place, capsys, address):
     out, err = told(capsys)
     assert "not probed" in out
     assert "at most" in err and "capped at $1.00" in err and "say --yes" in err
+    (place / "advisor.yaml").write_text(text.replace(", price: {input: 5, output: 15}", ""), encoding="utf-8")
+    _, err = told(capsys)
+    assert "capped in calls only, as the price is not known (set `probe.price`)" in err and "$" not in err
+    assert not address[1]
+    (place / "advisor.yaml").write_text(text, encoding="utf-8")
     assert not address[1]
     assert "calls" in told(capsys, "--yes")[1]
 
