@@ -107,11 +107,14 @@ def _agreed(budget: Budget, reference: str) -> bool:
 def _summary(found: Probed, file: Path) -> str:
     lines = []
     for issue in found.issues:
-        if not issue.proofs:
+        if issue.id not in found.probed or not issue.proofs:
+            why = (
+                "nothing failed that could be judged when it was asked again"
+                if issue.id in found.probed
+                else "no failure of it is stored, or its bot is not live"
+            )
             lines.append(
-                f"{issue.id[:8]}  {issue.title}\n          not probed: asked again, nothing failed that could be judged"
-                if not found.cut
-                else f"{issue.id[:8]}  {issue.title}"
+                f"{issue.id[:8]}  {issue.title}" + ("" if found.cut else f"\n          not probed: {why}")
             )
             continue
         lines.append(f"{issue.id[:8]}  {issue.title}")

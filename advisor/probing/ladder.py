@@ -223,8 +223,12 @@ class Ladder:
         return found
 
     def _gone(self, sample: Sample, baseline: Mapping[str, Sequence[Judged]]) -> dict[Gap, _Seen]:
-        """Return the gaps that are not there when the bot is asked again, by failures whose logged reply is bad to the same judge, or was
-        when the bot was asked before: what that cannot see it cannot see gone."""
+        """Return the gaps that do not fail when the bot is asked again: those that are gone, and those of which that is open though an
+        earlier probe showed them.
+
+        Failures count whose logged reply is bad to the same judge, or of which an earlier probe showed it: what the judge cannot see it
+        cannot see gone.
+        """
         found: dict[Gap, _Seen] = defaultdict(_Seen)
         for exchange in sample.failures:
             logged = self._judged(exchange, _logged(exchange), sample.means)
@@ -233,7 +237,7 @@ class Ladder:
                 if good is not None and (logged.gaps.get(gap) is False or gap in sample.shown):
                     found[gap].asked[gap] += 1
                     found[gap].turned[gap] += good
-        return {gap: seen for gap, seen in found.items() if self._verdict(seen, gap) == "yes"}
+        return {g: s for g, s in found.items() if g in sample.shown or self._verdict(s, g) == "yes"}
 
     def _is_turned(self, gap: Gap, seen: Mapping[RungName, _Seen]) -> bool:
         return any(name != "unchanged" and self._turns(s, gap) for name, s in seen.items())

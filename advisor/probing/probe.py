@@ -158,8 +158,11 @@ class Asker:
 def proved(issue: Issue, proofs: tuple[Proof, ...]) -> Issue:
     """Return an issue with its proofs, and with the gaps they show where they are certain.
 
-    A gap that the log named and of which nothing is certain stays.
+    A gap that the log named and of which nothing is certain stays; where nothing at all could be judged, as of a bot that is down, what was
+    shown before stays too.
     """
+    if not proofs:
+        return issue
     gaps: tuple[Gap, ...] = tuple(p.gap for p in proofs if p.shows) or issue.gaps
     return replace(issue, gaps=gaps, proofs=tuple(p for p in proofs if not p.refutes or p.gap in issue.gaps))
 

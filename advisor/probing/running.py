@@ -37,7 +37,7 @@ Answering = tuple[Subject, Exchange, int]
 _AGES = 24 * 3600.0
 """Seconds after which a bot at an address, which may be another by then, is asked anew."""
 
-_ATTEMPTS = 2
+_ATTEMPTS = 3
 
 
 def probe_run(

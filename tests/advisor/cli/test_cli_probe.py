@@ -1,6 +1,7 @@
 """`advise probe` against a bot behind a real address: planted causes are confirmed or refuted, and the plan says so."""
 
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -252,3 +253,23 @@ def test_without_a_bot_it_says_how_to_name_one(place, capsys):
 def test_a_bot_that_is_down_proves_nothing(place, capsys, address):
     out, _ = told(capsys, "--bot", "http://127.0.0.1:9/none", "--yes")
     assert "not probed" in out or "nothing failed that could be judged" in out
+    assert "no failure of it is stored" not in out
+
+
+def test_a_bot_that_is_down_takes_nothing_back(place, capsys, address):
+    told(capsys)
+    with opened(place / ".advisor") as state:
+        before = state.issues(), {e.id: d for e, d in state.exchanges()}
+    told(capsys, "--bot", "http://127.0.0.1:9/none", "--yes")
+    with opened(place / ".advisor") as state:
+        assert (state.issues(), {e.id: d for e, d in state.exchanges()}) == before
+
+
+def test_no_more_calls_are_made_than_were_said(place, capsys, address):
+    text = (place / "advisor.yaml").read_text(encoding="utf-8")
+    (place / "advisor.yaml").write_text(text.replace(", price: {input: 0, output: 0}", ""), encoding="utf-8")
+    most = int(re.search(r"at most ([\d,]+) calls", told(capsys)[1])[1].replace(",", ""))
+    # 8 failures and up to 10 good ones: unchanged three times, four rungs of one call, two of up to three
+    assert most == (8 + 10) * (3 + 4 + 2 * 3)
+    told(capsys, "--yes")
+    assert 0 < len(address[1]) <= most
