@@ -17,7 +17,7 @@ from typing import Literal
 from advisor.evidence import GAPS, Evidence, Gap
 from advisor.weights import Weights
 
-Standing = Literal["inferred", "confirmed", "undetermined"]
+Standing = Literal["inferred", "confirmed", "refuted", "undetermined"]
 GAP_SETS: tuple[frozenset[Gap], ...] = tuple(
     frozenset(c) for size in (1, 2) for c in combinations(GAPS, size)
 )
@@ -33,7 +33,7 @@ class Diagnosis:
         gaps: Probability of each gap given that the reply failed, 0-1; they need not sum to 1.
         named: The gaps that are named, most probable first; empty if the reply did not fail or none stands out.
         cause: The finer word under the first named gap, None if nothing points at one.
-        standing: `inferred` from the log, `confirmed` by a probe, or `undetermined`: a person should look.
+        standing: `inferred` from the log, `confirmed` or `refuted` by a probe, or `undetermined`: a person should look.
         calibrated: Whether the probabilities were calibrated on this bot's own labels.
         evidence: What the checks saw, strongest first.
     """

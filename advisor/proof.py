@@ -20,13 +20,14 @@ class Rung:
     Attributes:
         name: Of the rung.
         asked: Failures that could be judged after the change.
-        turned: Those that were good then.
+        turned: Those that were good then; of several answers of the bot unchanged, as many as are good on average.
         low: Lower end of the share turned, 0-1 (a confidence sequence at 90 %, so that stopping early is allowed).
         high: Upper end.
-        verdict: `yes`: it turns most of them; `no`: it does not; `open`: too few to say.
+        verdict: `yes`: it turns most of what the bot does not turn by itself; `no`: it does not; `open`: too few to say.
         good: Good exchanges that were asked again after the change.
         broken: Those of them that were good unchanged and bad then.
         failed: Calls that gave no answer or none that could be judged; they count for nothing.
+        alone: Share of the same failures, 0-1, that are good by themselves when the bot is asked once more unchanged; 0 for one without chance.
     """
 
     name: RungName
@@ -38,6 +39,7 @@ class Rung:
     good: int = 0
     broken: int = 0
     failed: int = 0
+    alone: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +65,21 @@ class Proof:
     pooled: Rung | None = None
 
     @property
+    def shows(self) -> bool:
+        """Whether it is certain that the gap is there."""
+        return self.settled and self.named != "unchanged"
+
+    @property
+    def refutes(self) -> bool:
+        """Whether it is certain that the gap is not there: asked again, the bot does well."""
+        return self.settled and self.named == "unchanged"
+
+    @property
     def told(self) -> str:
         """What was shown, in one sentence."""
-        tried = ", ".join(
-            f"{r.name} turned {r.turned} of {r.asked} ({r.low:.2f}-{r.high:.2f})"
-            for r in self.rungs
-            if r.asked
-        )
+        tried = ", ".join(_told(r) for r in self.rungs if r.asked)
         like = (
-            f" With the bot's other issues of this cause, {self.pooled.name} turned {self.pooled.turned} of {self.pooled.asked} "
-            f"({self.pooled.low:.2f}-{self.pooled.high:.2f})."
+            f" With the bot's other issues of this cause, {_told(self.pooled)}."
             if self.pooled is not None
             else ""
         )
@@ -86,3 +93,8 @@ class Proof:
     def rung(self, name: RungName) -> Rung | None:
         """Return what a rung showed, None if it was not tried."""
         return next((r for r in self.rungs if r.name == name), None)
+
+
+def _told(rung: Rung) -> str:
+    alone = f"; {rung.alone:.2f} by itself" if rung.alone else ""
+    return f"{rung.name} turned {rung.turned} of {rung.asked} ({rung.low:.2f}-{rung.high:.2f}{alone})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -240,9 +240,16 @@ class State:
         rows = self._db.execute("SELECT run, name, body FROM sightings ORDER BY run, name")
         return [Sighting(run=run, name=name, issue=issue_of(orjson.loads(body))) for run, name, body in rows]
 
-    def replace_issues(self, issues: Iterable[Issue], diagnoses: Iterable[tuple[str, bytes]] = ()) -> None:
-        """Put the issues of the last run in place of those that are stored, and packed exchanges with their diagnoses."""
+    def replace_issues(
+        self, issues: Iterable[Issue], diagnoses: Iterable[tuple[str, bytes]], *, before: Sequence[Issue]
+    ) -> bool:
+        """Put the issues of the last run in place of those that are stored, and packed exchanges with their diagnoses.
+
+        Nothing is changed, and False returned, if others than `before` are stored by now: a newer run came in.
+        """
         with self.together():
+            if self.issues() != list(before):
+                return False
             self._db.execute("DELETE FROM issues")
             self._db.executemany(
                 "INSERT OR REPLACE INTO issues VALUES (?, ?)", ((i.id, orjson.dumps(i)) for i in issues)
@@ -250,6 +257,7 @@ class State:
             self._db.executemany(
                 "UPDATE exchanges SET body = ? WHERE id = ?", ((body, key) for key, body in diagnoses)
             )
+        return True
 
     def issues(self) -> list[Issue]:
         """Return the issues of the last run, the largest first."""

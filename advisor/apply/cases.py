@@ -42,7 +42,7 @@ class Case:
     @property
     def held_out(self) -> bool:
         """Whether it judges fixes instead of suggesting them: every second conversation."""
-        return int(self.group[:8], 16) % 2 == 1
+        return held_out(self.group)
 
 
 def cases(seen: Iterable[tuple[Exchange, Diagnosis]]) -> tuple[Case, ...]:
@@ -68,6 +68,11 @@ def cases(seen: Iterable[tuple[Exchange, Diagnosis]]) -> tuple[Case, ...]:
 
 def _cause(diagnosis: Diagnosis) -> str | None:
     return diagnosis.cause if diagnosis.is_failure and diagnosis.named[:1] == ("knowledge",) else None
+
+
+def held_out(group: str) -> bool:
+    """Return whether a conversation judges instead of suggesting: every second one, by its hash."""
+    return int(group[:8], 16) % 2 == 1
 
 
 def group_of(exchange: Exchange) -> str:

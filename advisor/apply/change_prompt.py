@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import chain
+from math import inf
 
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
@@ -19,10 +20,11 @@ from advisor.exchange import Exchange
 from advisor.gate.trial import Bench, Case, Tell, good_by
 from advisor.issues import Issue
 from advisor.plan import Remedy
-from advisor.probing.asking import Budget
+from advisor.probing.asking import Budget, Remembered
 from advisor.probing.judging import Judged
 from advisor.probing.rungs import Means, Shown, nearest
-from advisor.probing.subject import Released, Setup, Subject, with_contract
+from advisor.probing.subject import Released, Setup, Subject, at_address, with_contract
+from advisor.probing.subjects import free
 from advisor.remedies.knowledge import KEEP_TO_CONTEXT
 from advisor.rules import rules_of_prompt
 from router.contract.rules import Rule
@@ -331,13 +333,19 @@ def _means(place: Workplace, issues: Sequence[Issue], failing: Sequence[Exchange
 def _rewritings(place: Workplace, base: Setup, model: ChatModel, teaching: Sequence[Case]) -> Iterator[Edit]:
     """Yield the prompt as a model rewrites it, where one is configured and may be paid for."""
     own = place.config.improve
-    if own.model is None or not place.agreed(f"rewriting the prompt with {own.model}", own.cap_usd):
+    if own.model is None:
         return
-    price = Price(input=own.price.input, output=own.price.output) if own.price else None
+    price = Price(input=own.price.input, output=own.price.output) if own.price else free(own.model)
+    what = f"rewriting the prompt with {own.model}"
+    if price is None:
+        what += f" ({own.cap_calls} calls at most; set `improve.price`, as dollars are capped only then)"
+    if not place.agreed(what, own.cap_usd if price is not None else inf):
+        return
     budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price)
-    optimise = import_module("advisor.apply.optimising").optimise
-    prompt = optimise(
-        base, model, place.load(own.model), teaching, place.bench, calls=own.judged, budget=budget
+    writer = Remembered(
+        at_address(own.model), place.load(own.model), place.config.state / "probes.db", budget
     )
+    optimise = import_module("advisor.apply.optimising").optimise
+    prompt = optimise(base, model, writer, teaching, place.bench, calls=own.judged)
     if prompt is not None:
         yield Edit(name=f"the prompt rewritten by {own.model}", cost=4, setup=replace(base, prompt=prompt))

@@ -6,7 +6,9 @@ limit is not taken, and what comes out is a proposal that the gate judges on cas
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +16,7 @@ import gepa
 from gepa.core.adapter import EvaluationBatch
 
 from advisor.gate.trial import Bench, Case
-from advisor.probing.asking import Budget, CapReached
+from advisor.probing.asking import CapReached, Remembered
 from advisor.probing.subject import Released, Setup
 from router.models.port import ChatModel, ModelError
 from router.prompts import Part, Prompt
@@ -110,52 +112,61 @@ class Rewriter:
 def optimise(
     base: Setup,
     model: ChatModel,
-    writer: ChatModel,
+    writer: Remembered,
     cases: Sequence[Case],
     bench: Bench,
     *,
     calls: int = 150,
-    budget: Budget | None = None,
 ) -> Prompt | None:
     """Return a rewritten prompt that does better on the cases; None if none was found.
+
+    Where a cap is reached or a model fails, the best that was found until then; a later call goes on from the answers that were kept.
 
     Args:
         base: The bot as it is.
         model: Its model.
-        writer: The model that rewrites.
+        writer: The model that rewrites, remembered.
         cases: Failures and good replies that teach; none of them may judge later.
         bench: Asks and judges.
         calls: Most replies that may be judged.
-        budget: Of the writer.
     """
     text = base.prompt.system
     longest = max(_LEAST_ROOM, round(_GROWS * len(text)))
+    written: Counter[str] = Counter()
+    best = _Best(text)
 
     def write(prompt: str | list[dict[str, Any]]) -> str:
         messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-        if budget is not None:
-            budget.take()
-        answer = writer.complete(messages, max_tokens=2048, temperature=1.0)
-        if budget is not None:
-            budget.pay(answer.usage)
+        # The same asked again in one optimisation wants other words; a rerun gets the same ones in the same order.
+        answer = writer.repeated(written[repr(messages)]).complete(messages, max_tokens=2048, temperature=1.0)
+        written[repr(messages)] += 1
         return answer.text
 
     train, check = list(cases[::2]), list(cases[1::2])
-    try:
-        found = gepa.optimize(
+    with suppress(CapReached, ModelError):
+        gepa.optimize(
             seed_candidate={_COMPONENT: text}, trainset=train or list(cases), valset=check or list(cases),
             adapter=Rewriter(base, model, bench, longest=longest), reflection_lm=write, max_metric_calls=calls, reflection_prompt_template=_TEMPLATE,
-            logger=_Silent(), seed=0, raise_on_exception=True, skip_perfect_score=True,
+            logger=_Silent(), seed=0, raise_on_exception=True, skip_perfect_score=True, callbacks=[best],
         )  # fmt: skip
-    except (CapReached, ModelError):
-        return None
-    best = found.best_candidate
-    chosen = best[_COMPONENT] if isinstance(best, dict) else str(best)
+    chosen = best.text.strip()
     return (
         rewritten(base.prompt, chosen)
-        if chosen.strip() and chosen.strip() != text.strip() and len(chosen) <= longest
+        if chosen and chosen != text.strip() and len(best.text) <= longest
         else None
     )
+
+
+class _Best:
+    """Hears from GEPA which candidate is the best so far, as what it returns is lost where it is stopped."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
+        """Take the candidate if it is the best."""
+        if event["is_best_program"]:
+            self.text = event["candidate"][_COMPONENT]
 
 
 def rewritten(prompt: Prompt, text: str) -> Prompt:

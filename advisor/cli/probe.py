@@ -36,8 +36,16 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", metavar="ISSUE", help="probe this issue only; may be repeated"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="ask anew what was asked before: the bot may have changed"
+    )
     parser.add_argument("--calls", type=int, help="most calls (default: `probe.cap_calls`)")
-    parser.add_argument("--cap", type=float, metavar="USD", help="most to spend (default: `probe.cap_usd`)")
+    parser.add_argument(
+        "--cap",
+        type=float,
+        metavar="USD",
+        help="most to spend, where the price is known (default: `probe.cap_usd`)",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask before anything is paid for")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -53,7 +61,15 @@ def run(args: argparse.Namespace) -> int:
         Line(show=not args.quiet and sys.stderr.isatty()) as line,
     ):
         asked = None if args.yes else _agreed
-        found = probe_run(config, state, index, only=tuple(args.only or ()), agreed=asked, tell=_shown(line))
+        found = probe_run(
+            config,
+            state,
+            index,
+            only=tuple(args.only or ()),
+            fresh=args.fresh,
+            agreed=asked,
+            tell=_shown(line),
+        )
     if found is None:
         print("not probed")
         return 0
@@ -73,37 +89,40 @@ def _shown(line: Line) -> Callable[[str, str, int, int], None]:
     return tell
 
 
-def _agreed(calls: int, budget: Budget, reference: str) -> bool:
+def _agreed(budget: Budget, reference: str) -> bool:
     """Say what it may cost, and ask where it costs anything or nobody knows."""
-    most = calls if budget.calls is None else min(calls, budget.calls)
     known = budget.price
     if known is not None and known.input == known.output == 0:
         return True
+    calls = budget.calls or 0
     cost = (
-        f"about ${most * _TOKENS * ((known.input * 5 + known.output) / 6) / 1e6:.2f} at most"
+        f"about ${calls * _TOKENS * ((known.input * 5 + known.output) / 6) / 1e6:.2f} at most, capped at ${budget.usd:.2f}"
         if known is not None
-        else "a price that is not known (`probe.price`)"
+        else "capped in calls only, as the price is not known (set `probe.price`)"
     )
-    print(
-        f"probing {reference}: at most {most:,} calls, {cost}, capped at ${budget.usd:.2f}", file=sys.stderr
-    )
+    print(f"probing {reference}: at most {calls:,} calls, {cost}", file=sys.stderr)
     return agreed("Go on?", otherwise="say --yes to go on")
 
 
 def _summary(found: Probed, file: Path) -> str:
     lines = []
     for issue in found.issues:
-        if not issue.proofs:
+        if issue.id not in found.probed or not issue.proofs:
+            why = (
+                "nothing failed that could be judged when it was asked again"
+                if issue.id in found.probed
+                else "no failure of it is stored, or its bot is not live"
+            )
             lines.append(
-                f"{issue.id[:8]}  {issue.title}\n          not probed: asked again, nothing failed that could be judged"
-                if not found.cut
-                else f"{issue.id[:8]}  {issue.title}"
+                f"{issue.id[:8]}  {issue.title}" + ("" if found.cut else f"\n          not probed: {why}")
             )
             continue
         lines.append(f"{issue.id[:8]}  {issue.title}")
         for proof in issue.proofs:
             verdict = (
-                f"turned by {proof.named}"
+                "refuted, asked again the bot does well"
+                if proof.refutes
+                else f"turned by {proof.named}"
                 if proof.named
                 else "nothing short of training, or a person, turns it"
                 if proof.settled

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -39,7 +40,7 @@ class Budget:
 
     Attributes:
         calls: Calls left; None for no limit.
-        usd: US dollars left; counted only where a price is known.
+        usd: US dollars left; counted only where a price is known, so that calls are all that is capped where it is not.
         price: Of the model, None if not known.
         spent_calls: Calls made.
         spent_usd: Dollars spent.
@@ -82,25 +83,34 @@ class Remembered:
         file: SQLite file; made if it is not there.
         budget: What may be spent.
         again: Number of this repetition, so that a bot with temperature can be asked several times.
+        since: Answers kept before are asked for anew, seconds since the epoch.
     """
 
     def __init__(
-        self, reference: str, model: ChatModel, file: Path, budget: Budget, *, again: int = 0
+        self,
+        reference: str,
+        model: ChatModel,
+        file: Path,
+        budget: Budget,
+        *,
+        again: int = 0,
+        since: float = 0.0,
     ) -> None:
         self._reference = reference
         self._model = model
         self._budget = budget
         self._again = again
+        self._since = since
         self._file = file
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open()) as db:
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
-            )
+            _make(db)
 
     def repeated(self, again: int) -> Remembered:
         """Return it for another repetition."""
-        return Remembered(self._reference, self._model, self._file, self._budget, again=again)
+        return Remembered(
+            self._reference, self._model, self._file, self._budget, again=again, since=self._since
+        )
 
     def complete(self, messages: Messages, **options: Any) -> Completion:
         """Return the known answer, or ask; see `ChatModel`.
@@ -124,8 +134,8 @@ class Remembered:
         # Written before anything is done with it: an answer that was paid for is never asked for twice.
         with closing(self._open()) as db:
             db.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?)",
-                (key, json.dumps(asdict(answer), ensure_ascii=False)),
+                "INSERT OR REPLACE INTO answers (key, body, at) VALUES (?, ?, ?)",
+                (key, json.dumps(asdict(answer), ensure_ascii=False), time.time()),
             )
         return answer
 
@@ -148,7 +158,9 @@ class Remembered:
 
     def _known(self, key: str) -> Completion | None:
         with closing(self._open()) as db:
-            row = db.execute("SELECT body FROM answers WHERE key = ?", (key,)).fetchone()
+            row = db.execute(
+                "SELECT body FROM answers WHERE key = ? AND at >= ?", (key, self._since)
+            ).fetchone()
         if row is None:
             return None
         data = json.loads(row[0])
@@ -164,6 +176,23 @@ class Remembered:
         db = sqlite3.connect(self._file, timeout=30, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         return db
+
+
+def _make(db: sqlite3.Connection) -> None:
+    """Make the table; files of earlier versions do not say when an answer came."""
+    if "at" in _columns(db):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, body TEXT NOT NULL, at REAL NOT NULL DEFAULT 0) WITHOUT ROWID"
+    )
+    if "at" not in _columns(db):
+        db.execute("ALTER TABLE answers ADD COLUMN at REAL NOT NULL DEFAULT 0")
+    db.execute("COMMIT")
+
+
+def _columns(db: sqlite3.Connection) -> set[str]:
+    return {name for _, name, *_ in db.execute("PRAGMA table_info(answers)")}
 
 
 def ask(setup: Setup, model: ChatModel, request: Request) -> Reply | None:

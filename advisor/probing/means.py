@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor import config as settings
-from advisor.apply.cases import Case, cases
+from advisor.apply.cases import Case, cases, group_of, held_out
 from advisor.apply.locating import Locator
 from advisor.apply.releasing import contract_for
 from advisor.diagnosis import Diagnosis
@@ -28,6 +28,9 @@ from router.contract.rules import Contract
 from router.prompts import Prompt
 
 _POOL = 200
+_ENOUGH = 8
+"""Failures that can settle an issue; where fewer of them teach, those that judge later are asked as well."""
+
 _MOST_RULES = 3
 _SHORT = "Answer in at most three sentences."
 
@@ -70,7 +73,7 @@ class Workshop:
         return contract_for(Prompt.of(system), self._config)
 
     def good(self, issue: Issue, failures: Sequence[Exchange], count: int) -> tuple[Exchange, ...]:
-        """Return good exchanges of the same bot, those with other questions than the failures', by id."""
+        """Return good exchanges of the same bot, those with other questions than the failures', those that teach first, by id."""
         system = {e.system for e in failures}
         asked = {" ".join(e.question.lower().split()) for e in failures}
         found = (
@@ -78,7 +81,7 @@ class Workshop:
             for e, d in self._seen
             if not d.is_failure and e.system in system and " ".join(e.question.lower().split()) not in asked
         )
-        return tuple(sorted(found, key=lambda e: e.id)[:count])
+        return tuple(sorted(found, key=lambda e: (_judges(e), e.id))[:count])
 
     def sources(self, exchange: Exchange) -> tuple[str, ...]:
         """Return texts that hold the right answer of an exchange; none where no page is known to."""
@@ -170,6 +173,15 @@ _FAILED = Diagnosis(
 
 
 def by_issue(issue: Issue, seen: Mapping[str, Exchange], count: int) -> tuple[Exchange, ...]:
-    """Return up to `count` stored failures of an issue: those with a known right answer first, then by id."""
+    """Return up to `count` stored failures of an issue: those with a known right answer first, then by id.
+
+    Where there are enough that do not judge remedies later, they are of these only: what names a remedy is not to judge it too.
+    """
     own = [seen[id] for id in issue.exchange_ids if id in seen]
-    return tuple(sorted(own, key=lambda e: (e.expected is None, e.id))[:count])
+    teaching = [e for e in own if not _judges(e)]
+    chosen = teaching if len(teaching) >= _ENOUGH else own
+    return tuple(sorted(chosen, key=lambda e: (e.expected is None, e.id))[:count])
+
+
+def _judges(exchange: Exchange) -> bool:
+    return held_out(group_of(exchange))

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from advisor.evidence import Gap
 from advisor.issues import Issue
-from advisor.probing.ladder import ALPHA, TURNS
+from advisor.probing.ladder import bar, rung
 from advisor.proof import Proof, Rung, RungName
-from router.comparison import confidence_sequence
 
 
 def pooled(issues: Sequence[Issue]) -> Iterator[Issue]:
@@ -40,16 +39,14 @@ def _named(proofs: Sequence[Proof]) -> Rung | None:
 
 
 def _sum(name: RungName, rungs: Sequence[Rung]) -> Rung:
-    asked, turned = sum(r.asked for r in rungs), sum(r.turned for r in rungs)
-    low, high = confidence_sequence(turned, asked, ALPHA)
-    return Rung(
-        name=name, asked=asked, turned=turned, low=low, high=high, verdict="yes" if low > TURNS else "no" if high < TURNS else "open",
+    return rung(
+        name, sum(r.asked for r in rungs), sum(r.turned for r in rungs), sum(r.alone * r.asked for r in rungs),
         good=sum(r.good for r in rungs), broken=sum(r.broken for r in rungs), failed=sum(r.failed for r in rungs),
     )  # fmt: skip
 
 
-def _settled(proof: Proof, rung: Rung | None) -> Proof:
-    own = proof.rung(rung.name) if rung is not None else None
-    if proof.settled or rung is None or own is None or not own.asked or own.turned <= TURNS * own.asked:
+def _settled(proof: Proof, together: Rung | None) -> Proof:
+    own = proof.rung(together.name) if together is not None else None
+    if proof.settled or together is None or own is None or own.turned <= bar(own.alone) * own.asked:
         return proof
-    return replace(proof, named=rung.name, settled=True, pooled=rung)
+    return replace(proof, named=together.name, settled=True, pooled=together)

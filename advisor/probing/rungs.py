@@ -133,6 +133,9 @@ NEEDS: Mapping[RungName, str] = {
 }  # fmt: skip
 """What of a bot must be open to change for a rung."""
 
+HOLDING: frozenset[RungName] = frozenset({"settings", "oracle+rule"})
+"""Rungs that hold the bot to its contract, so that it may be asked once more for a reply."""
+
 MENDS: Mapping[RungName, frozenset[Gap]] = {
     "unchanged": frozenset({"knowledge", "style", "tool_call", "classification"}),
     "settings": frozenset({"knowledge", "style", "tool_call", "classification"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -43,7 +44,11 @@ class Subject(Protocol):
 
     @property
     def model_reference(self) -> str:
-        """`provider:name` of that; answers are kept under it."""
+        """`provider:name` of that, and its address where it has one of its own; answers are kept under it."""
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether it may answer otherwise when it is asked the same again."""
 
     @property
     def open_to(self) -> frozenset[str]:
@@ -54,6 +59,9 @@ class Subject(Protocol):
         ...
 
 
+_ADDRESSES = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT"}
+"""Provider to the variable that says where it is reached."""
+
 EVERYTHING = frozenset({"settings", "prompt", "passages"})
 
 
@@ -63,8 +71,9 @@ class Logged:
     Args:
         reference: `provider:name` of the model, or what else a person calls it.
         model: The model.
+        kept_under: What its answers are kept under; the reference if not given.
         max_tokens: Most tokens of a reply.
-        temperature: As the bot has it.
+        temperature: As the bot has it; None where that cannot be seen.
         open_to: What can be changed; a bot that is only reached as a whole takes neither prompt nor passages.
     """
 
@@ -73,14 +82,19 @@ class Logged:
         reference: str,
         model: ChatModel,
         *,
+        kept_under: str | None = None,
         max_tokens: int = 512,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         open_to: frozenset[str] = EVERYTHING,
     ) -> None:
-        self.reference = self.model_reference = reference
+        self.reference = reference
+        self.model_reference = kept_under or reference
         self.model = model
+        self.has_chance = temperature != 0
         self.open_to = open_to
-        self._generation = Generation(max_tokens=max_tokens, temperature=temperature, strict=False, retries=0)
+        self._generation = Generation(
+            max_tokens=max_tokens, temperature=temperature or 0.0, strict=False, retries=0
+        )
 
     def setup(self, exchange: Exchange) -> Setup:
         """Return it as it answered this exchange; a bot reached as a whole composes its own prompt and finds its own passages."""
@@ -110,14 +124,21 @@ class Released:
         self, release: Release, prompt: Prompt, model: ChatModel, searched: Searched | None = None
     ) -> None:
         self.reference = f"release {release.id}"
-        self.model_reference = release.model
+        self.model_reference = at_address(release.model)
         self.model = model
+        self.has_chance = release.generation.temperature > 0
         self.open_to = EVERYTHING
         self._setup = Setup(release=release, prompt=prompt, searched=searched)
 
     def setup(self, exchange: Exchange) -> Setup:
         """Return it as it is live."""
         return self._setup
+
+
+def at_address(model: str, base_url: str | None = None) -> str:
+    """Return a `provider:name` with the address that it is reached at, so that two servers do not share answers."""
+    url = base_url or os.environ.get(_ADDRESSES.get(model.partition(":")[0], ""))
+    return f"{model} at {url}" if url else model
 
 
 class Served:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from advisor import config as settings
 from advisor.diagnosis import Diagnosis
 from advisor.exchange import Exchange
 from advisor.logs.files import InputError
-from advisor.probing.subject import Logged, Released, Subject
+from advisor.probing.subject import Logged, Released, Subject, at_address
 from rag.index import Index
 from router import models
 from router.live import Live
@@ -19,23 +21,49 @@ from router.prompts import Prompts
 from router.releases import Price, Release, Releases
 
 LIVE = "live"
+_ADDRESS = ("http://", "https://")
+_HERE = ("local:", "hf:", "head:", "scripted:")
+_VENDOR = re.compile(
+    r"^(?:(?:us|eu|apac|global)\.)?(?:anthropic|amazon|meta|mistral|cohere|openai|deepseek|qwen)\."
+)
+_SNAPSHOT = re.compile(
+    r"[-@](?:latest|(?P<date>20\d\d-?[01]\d-?[0-3]\d|[01]\d[0-3]\d|2\d[01]\d))(?:-v\d+(?::\d+)?)?$"
+)
+"""How names of models end that say when they were made: `-2024-07-18`, `-20241022-v2:0`, `-0613`, `-latest`."""
 
 
 class Bots:
     """The bots that can be asked again.
 
     Args:
-        default: Asked where no other fits.
+        default: Gives what is asked where no other fits.
         by_system: System prompts of the log to the bots that are live with them.
     """
 
-    def __init__(self, default: Subject, by_system: Mapping[str, Subject] | None = None) -> None:
-        self.default = default
-        self._by_system = by_system or {}
+    def __init__(
+        self, default: Callable[[], Subject], by_system: Mapping[str, Subject] | None = None
+    ) -> None:
+        self._default = cache(default)
+        self._by_system = {_plain(system): bot for system, bot in (by_system or {}).items()}
 
     def of(self, exchanges: Sequence[Exchange]) -> Subject:
-        """Return the bot that answered these."""
-        return self._by_system.get(exchanges[0].system, self.default) if exchanges else self.default
+        """Return the bot that answered these.
+
+        Raises:
+            NothingLive: It is not live, nor is another that could be asked in its place.
+        """
+        own = self._by_system.get(_plain(exchanges[0].system)) if exchanges else None
+        return own or self._default()
+
+    def stands_in(self, exchanges: Sequence[Exchange]) -> bool:
+        """Return whether the bot that is asked is another than the one that answered in the log; False where the log does not say."""
+        asked = self.of(exchanges)
+        if isinstance(asked, Released):
+            systems = {_plain(e.system) for e in exchanges}
+            return any(self._by_system.get(s) is not asked for s in systems if s or self._by_system)
+        if asked.reference.startswith(_ADDRESS):
+            return False  # the operator's own bot, reached as a whole
+        return any(not same_model(asked.reference, e.model) for e in exchanges if e.model)
 
 
 def bots(
@@ -45,18 +73,19 @@ def bots(
 
     Raises:
         InputError: None is named.
-        NothingLive: Nothing is live, where that is to be asked.
         ModelMissing: The model's package, file or key is not there.
     """
-    default = subject(config, index=index)
     if config.probe.bot != LIVE:
-        return Bots(default)
+        default = subject(config)
+        return Bots(lambda: default)
+    live = [(release, systems) for _, release, systems in concerned(config.state, seen)]
     own = {
         system: released(config.state, release, index)
-        for _, release, systems in concerned(config.state, seen)
+        for release, systems in live
         for system in systems or ()
     }
-    return Bots(default, own)
+    alone = next((release for release, systems in live if systems is None), None)
+    return Bots(lambda: released(config.state, alone or _untold(config.state), index), own)
 
 
 def concerned(
@@ -74,12 +103,11 @@ def concerned(
             yield name, release, None
 
 
-def subject(config: settings.Config, *, index: Index | None = None) -> Subject:
-    """Return the bot that `probe.bot` names; with `live`, what answers where no tenant or task is named.
+def subject(config: settings.Config) -> Subject:
+    """Return the bot that `probe.bot` names by its address or its model.
 
     Raises:
         InputError: None is named.
-        NothingLive: Nothing is live, where that is to be asked.
         ModelMissing: The model's package, file or key is not there.
     """
     own = config.probe
@@ -87,31 +115,39 @@ def subject(config: settings.Config, *, index: Index | None = None) -> Subject:
         raise InputError(
             "no bot to ask; set `probe.bot` (or --bot) to live, to provider:name, or to the address of your bot"
         )
-    if own.bot == LIVE:
-        return released(config.state, Releases(config.state).get(Live(config.state).choose().release), index)
-    if own.bot.startswith(("http://", "https://")):
-        return Logged(own.bot, endpoint(own.bot), open_to=frozenset(own.open_to))
+    if own.bot.startswith(_ADDRESS):
+        return Logged(own.bot, endpoint(own.bot), temperature=None, open_to=frozenset(own.open_to))
     options = {"base_url": own.base_url} if own.base_url else {}
     return Logged(
         own.bot,
         models.load(own.bot, adapters=config.state / "adapters", **options),
+        kept_under=at_address(own.bot, own.base_url),
         max_tokens=own.max_tokens,
         temperature=own.temperature,
     )
 
 
-def price(config: settings.Config) -> Price | None:
-    """Return what the bot costs, None if that is not known."""
-    own = config.probe
-    if own.price is not None:
-        return Price(input=own.price.input, output=own.price.output)
-    if own.bot == LIVE:
-        return Releases(config.state).get(Live(config.state).choose().release).price
-    return (
-        Price(input=0.0, output=0.0)
-        if (own.bot or "").startswith(("local:", "transformers:", "scripted:"))
-        else None
-    )
+def price(config: settings.Config, releases: Iterable[Release]) -> Price | None:
+    """Return what the bots that are asked cost, the dearest of them; None if that of any is not known."""
+    own = config.probe.price
+    if own is not None:
+        return Price(input=own.input, output=own.output)
+    known = [r.price or free(r.model) for r in releases]
+    found = [p for p in known if p is not None]
+    if len(found) < len(known) or not found:
+        return None
+    return Price(input=max(p.input for p in found), output=max(p.output for p in found))
+
+
+def free(model: str) -> Price | None:
+    """Return the price of a model on this machine, which is nothing; None for others."""
+    return Price(input=0.0, output=0.0) if model.startswith(_HERE) else None
+
+
+def same_model(a: str, b: str) -> bool:
+    """Return whether two names are of one model, providers left out; a dated snapshot is the model that its name has without the date."""
+    (name, date), (other, dated) = _named(a), _named(b)
+    return name == other and (date == dated or not (date and dated))
 
 
 def released(state: Path, release: Release, index: Index | None) -> Released:
@@ -119,6 +155,20 @@ def released(state: Path, release: Release, index: Index | None) -> Released:
     model: ChatModel = models.load(release.model, adapters=state / "adapters")
     searched = index.at(release.index) if index is not None and release.index else None
     return Released(release, Prompts(state).get(release.prompt), model, searched)
+
+
+def _untold(state: Path) -> Release:
+    """Return what answers where neither tenant nor task is told."""
+    return Releases(state).get(Live(state).choose().release)
+
+
+def _named(model: str) -> tuple[str, str]:
+    """A model's name without its provider, and the date of its snapshot."""
+    provider, _, rest = model.casefold().partition(":")
+    name = _VENDOR.sub("", (rest if provider in models.PROVIDERS else model.casefold()).rpartition("/")[2])
+    found = _SNAPSHOT.search(name)
+    date = "".join(c for c in found["date"] or "" if c.isdigit()) if found else ""
+    return name[: found.start()] if found else name, date
 
 
 def _plain(text: str) -> str:

@@ -48,6 +48,7 @@ KIND_WORDS: dict[str, str] = {
 STANDING_WORDS: dict[str, str] = {
     "inferred": "inferred from the log",
     "confirmed": "confirmed by a probe",
+    "refuted": "refuted by a probe: asked again, the bot does well",
     "undetermined": "undetermined: a person should look",
 }
 TREND_WORDS: dict[str, str] = {

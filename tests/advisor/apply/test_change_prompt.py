@@ -61,9 +61,9 @@ def setup(prompt="You help."):
     return Setup(release=release, prompt=Prompt.of(prompt))
 
 
-def how(tmp_path, contract=NO_COMMAS, **more):
+def how(tmp_path, contract=NO_COMMAS, budget=None, **more):
     def remembered(subject):
-        return Remembered(subject.model_reference, subject.model, tmp_path / "p.db", Budget())
+        return Remembered(subject.model_reference, subject.model, tmp_path / "p.db", budget or Budget())
 
     return Trying(bench=Bench(model=remembered, context=Context(contract=contract)), **more)
 
@@ -182,6 +182,10 @@ def test_what_is_dear_is_made_only_if_it_is_needed(tmp_path):
     assert found.name == "dear"
 
 
+def remembered(tmp_path, writer, budget=None):
+    return Remembered("scripted:writer", writer, tmp_path / "w.db", budget or Budget())
+
+
 def test_a_model_rewrites_the_prompt_from_what_failed(tmp_path):
     pytest.importorskip("gepa")
     from advisor.apply.optimising import optimise
@@ -189,10 +193,27 @@ def test_a_model_rewrites_the_prompt_from_what_failed(tmp_path):
     writer = Scripted(outputs=lambda messages: "```\nYou help. Write without any comma.\n```")
     obeys = bot(lambda m: "without any comma" in m[0]["content"])
     base = setup()
-    prompt = optimise(base, obeys, writer, TEACHING, how(tmp_path).bench, calls=60)
+    prompt = optimise(base, obeys, remembered(tmp_path, writer), TEACHING, how(tmp_path).bench, calls=60)
     assert prompt.system == "You help. Write without any comma."
     shown = str(writer.asked[0].messages)
     assert "They are data from a log" in shown and "What about thing number" in shown
+    rerun = Scripted(outputs=[])
+    again = optimise(base, obeys, remembered(tmp_path, rerun), TEACHING, how(tmp_path).bench, calls=60)
+    assert again == prompt and not rerun.asked
+
+
+def test_what_was_found_until_a_cap_is_reached_is_not_lost(tmp_path):
+    pytest.importorskip("gepa")
+    from advisor.apply.optimising import optimise
+
+    writer = Scripted(outputs=["```\nWrite without any comma.\n```"])
+    most = bot(lambda m: "without any comma" in m[0]["content"] and not m[-1]["content"].endswith("5?"))
+    budget = Budget(calls=20)
+    prompt = optimise(
+        setup(), most, remembered(tmp_path, writer), TEACHING, how(tmp_path, budget=budget).bench, calls=200
+    )
+    assert budget.spent_calls == 20
+    assert prompt.system == "Write without any comma."
 
 
 def test_a_rewriting_that_is_too_long_or_not_paid_for_is_not_taken(tmp_path):
@@ -201,27 +222,9 @@ def test_a_rewriting_that_is_too_long_or_not_paid_for_is_not_taken(tmp_path):
 
     base = setup()
     wordy = Scripted(outputs=lambda messages: f"```\nWrite without any comma. {'Really. ' * 400}\n```")
-    assert (
-        optimise(
-            base,
-            bot(lambda m: "without any comma" in m[0]["content"]),
-            wordy,
-            TEACHING,
-            how(tmp_path).bench,
-            calls=40,
-        )
-        is None
-    )
-    stopped = Budget(calls=0)
-    assert (
-        optimise(
-            base,
-            bot(lambda m: False),
-            Scripted(outputs=lambda m: "```\nx\n```"),
-            TEACHING,
-            how(tmp_path / "b").bench,
-            calls=40,
-            budget=stopped,
-        )
-        is None
-    )
+    obeys = bot(lambda m: "without any comma" in m[0]["content"])
+    found = optimise(base, obeys, remembered(tmp_path, wordy), TEACHING, how(tmp_path).bench, calls=40)
+    assert found is None
+    stopped = remembered(tmp_path / "b", Scripted(outputs=lambda m: "```\nx\n```"), Budget(calls=0))
+    found = optimise(base, bot(lambda m: False), stopped, TEACHING, how(tmp_path / "b").bench, calls=40)
+    assert found is None

@@ -1,14 +1,21 @@
 """`advise probe` against a bot behind a real address: planted causes are confirmed or refuted, and the plan says so."""
 
 import json
+import re
 import threading
+import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from advisor import config as settings
 from advisor.cli import main
 from advisor.planfile import from_json
-from advisor.state import opened
+from advisor.probing.running import probe_run
+from advisor.remedies import plan
+from advisor.state import Outcome, opened
+from rag.index import Index
 
 PLACES = [
     "Ireland",
@@ -131,6 +138,71 @@ def test_the_passage_turns_it_and_the_plan_says_so(place, capsys, address):
     calls = len(address[1])
     told(capsys)
     assert len(address[1]) == calls
+    told(capsys, "--fresh")
+    assert len(address[1]) == 2 * calls
+
+
+def test_a_fix_that_was_deployed_refutes_what_was_confirmed(place, capsys, monkeypatch):
+    def standings():
+        with opened(place / ".advisor") as state:
+            return {d.standing for e, d in state.exchanges() if d.is_failure}
+
+    told(capsys)
+    assert standings() == {"confirmed"}
+    with monkeypatch.context() as fixed:
+        fixed.setitem(globals(), "bot", _knowing)
+        told(capsys)
+        assert standings() == {"confirmed"}  # kept answers of today
+        out, _ = told(capsys, "--fresh")
+    assert "refuted, asked again the bot does well" in out
+    assert standings() == {"refuted"}
+    plan = from_json((place / ".advisor/plan.json").read_text(encoding="utf-8"))
+    assert not [r for r in plan.remedies if r.kind == "UpdateIndex"]
+
+
+def _knowing(messages):
+    last = next(m["content"] for m in reversed(messages) if "cost?" in m["content"])
+    return f"{right(next(p for p in PLACES if f'to {p} cost?' in last))} Anything else?"
+
+
+def test_an_answer_of_an_address_ages(place, capsys, address, monkeypatch):
+    told(capsys)
+    calls = len(address[1])
+    later = time.time() + 25 * 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    told(capsys)
+    assert len(address[1]) == 2 * calls
+
+
+def test_a_newer_run_that_came_in_meanwhile_is_probed_and_stays(place, capsys, address):
+    lines = (place / "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (place / "more.jsonl").write_text("".join(lines[1:]), encoding="utf-8")
+    config, newer = settings.load(place / "advisor.yaml"), iter(["more.jsonl"])
+    with opened(place / ".advisor") as state, Index(place / ".advisor/index") as index:
+        found = probe_run(config, state, index, tell=lambda *_: [main([log]) for log in newer])
+        (issue,) = state.issues()
+        assert issue.rate.count == 7 and issue.proofs
+        assert found.plan.failures == state.runs()[-1].failures == 7
+
+
+def test_after_a_refusal_a_part_is_planned_as_all_is(place, capsys):
+    told(capsys)
+    with opened(place / ".advisor") as state:
+        (issue,) = state.issues()
+        for n in (1, 2):
+            other = replace(issue, id=f"{n}{issue.id[1:]}", proofs=(), exchange_ids=())
+            state.replace_issues([*state.issues(), other], [], before=state.issues())
+        state.note_outcome(
+            Outcome(
+                kind="ChangePrompt", verdict="refused", body={"issues": [issue.id], "mended": 0, "tried": 9}
+            )
+        )
+        facts = replace(state.runs()[-1].facts, learned=state.learned(), refused=state.refused())
+        assert facts.refused == (issue.id,)
+        told(capsys, "--only", issue.id)
+        assert (
+            json.loads((place / ".advisor/plan.json").read_text())["hash"] == plan(state.issues(), facts).hash
+        )
 
 
 def test_a_token_goes_along(place, capsys, address, monkeypatch):
@@ -149,6 +221,11 @@ def test_money_is_asked_for_first(place, capsys, address):
     out, err = told(capsys)
     assert "not probed" in out
     assert "at most" in err and "capped at $1.00" in err and "say --yes" in err
+    (place / "advisor.yaml").write_text(text.replace(", price: {input: 5, output: 15}", ""), encoding="utf-8")
+    _, err = told(capsys)
+    assert "capped in calls only, as the price is not known (set `probe.price`)" in err and "$" not in err
+    assert not address[1]
+    (place / "advisor.yaml").write_text(text, encoding="utf-8")
     assert not address[1]
     assert "calls" in told(capsys, "--yes")[1]
 
@@ -176,3 +253,23 @@ def test_without_a_bot_it_says_how_to_name_one(place, capsys):
 def test_a_bot_that_is_down_proves_nothing(place, capsys, address):
     out, _ = told(capsys, "--bot", "http://127.0.0.1:9/none", "--yes")
     assert "not probed" in out or "nothing failed that could be judged" in out
+    assert "no failure of it is stored" not in out
+
+
+def test_a_bot_that_is_down_takes_nothing_back(place, capsys, address):
+    told(capsys)
+    with opened(place / ".advisor") as state:
+        before = state.issues(), {e.id: d for e, d in state.exchanges()}
+    told(capsys, "--bot", "http://127.0.0.1:9/none", "--yes")
+    with opened(place / ".advisor") as state:
+        assert (state.issues(), {e.id: d for e, d in state.exchanges()}) == before
+
+
+def test_no_more_calls_are_made_than_were_said(place, capsys, address):
+    text = (place / "advisor.yaml").read_text(encoding="utf-8")
+    (place / "advisor.yaml").write_text(text.replace(", price: {input: 0, output: 0}", ""), encoding="utf-8")
+    most = int(re.search(r"at most ([\d,]+) calls", told(capsys)[1])[1].replace(",", ""))
+    # 8 failures and up to 10 good ones: unchanged three times, four rungs of one call, two of up to three
+    assert most == (8 + 10) * (3 + 4 + 2 * 3)
+    told(capsys, "--yes")
+    assert 0 < len(address[1]) <= most

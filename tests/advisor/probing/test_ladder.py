@@ -1,6 +1,11 @@
 """The ladder on bots that fail for one known reason each: the rung that turns them is the one that was planted."""
 
 import json
+import random
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +15,7 @@ from advisor.probing.asking import Budget, CapReached, Remembered
 from advisor.probing.judging import Answer, expected_calls, judge, same_calls
 from advisor.probing.ladder import Ladder, Sample
 from advisor.probing.rungs import Means, Shown, nearest
-from advisor.probing.subject import Logged
+from advisor.probing.subject import Logged, at_address
 from router.contract.rules import Contract, Rule
 from router.models.port import Completion, ModelUnavailable, ToolRequest
 from router.models.scripted import Scripted
@@ -75,15 +80,18 @@ class Bot(Scripted):
         return f"{text} {CTA}" if self.closes(messages) else text
 
 
-def climb(tmp_path, bot, failures, *, good=(), contract=ENDS, budget=None, **means):
+def climb(
+    tmp_path, bot, failures, *, good=(), contract=ENDS, budget=None, repeats=1, stand_in=False, **means
+):
     context = Context(contract=contract)
     model = Remembered("scripted:bot", bot, tmp_path / "probes.db", budget or Budget())
     oracle = {e.id: (page(e.id.partition("-")[0]),) for e in failures if e.id.partition("-")[0] in PLACES}
     made = Means(
         **{"contract": contract, "rules": (f"End every reply with: {CTA}",), "oracle": oracle, **means}
     )
-    sample = Sample(failures=tuple(failures), good=tuple(good), means=made, stand_in=False)
-    return {p.gap: p for p in Ladder(Logged("scripted:bot", bot), model, context).climb(sample)}
+    sample = Sample(failures=tuple(failures), good=tuple(good), means=made, stand_in=stand_in)
+    ladder = Ladder(Logged("scripted:bot", bot), model, context, repeats=repeats)
+    return {p.gap: p for p in ladder.climb(sample)}
 
 
 UNKNOWN = [exchange(p, "I do not know.", expected=right(p)) for p in PLACES[:8]]
@@ -93,7 +101,7 @@ GOOD = [exchange(p, f"{right(p)} {CTA}", passages=(page(p),)) for p in PLACES[8:
 
 def test_a_page_that_is_missing_is_turned_by_the_passage_and_by_nothing_else(tmp_path):
     proofs = climb(tmp_path, Bot(), UNKNOWN, good=GOOD)
-    assert set(proofs) == {"knowledge"}
+    assert proofs["style"].refutes  # it closes as it should now, and did not in the log
     proof = proofs["knowledge"]
     assert (proof.named, proof.settled) == ("oracle", True)
     assert {r.name: r.verdict for r in proof.rungs} == {
@@ -175,13 +183,81 @@ def test_a_page_that_is_there_and_not_read_is_nobodys_page(tmp_path):
     assert (proof.named, proof.settled) == (None, True)
 
 
-def test_what_is_good_when_asked_again_was_chance(tmp_path):
-    proofs = climb(
-        tmp_path,
-        Bot(),
-        [exchange(p, "I do not know.", passages=(page(p),), expected=right(p)) for p in PLACES[:8]],
-    )
-    assert proofs == {}
+def test_what_is_good_when_asked_again_is_refuted(tmp_path):
+    gone = [exchange(p, "I do not know.", passages=(page(p),), expected=right(p)) for p in PLACES[:8]]
+    proofs = climb(tmp_path, Bot(), gone)
+    assert {g: (p.named, p.refutes, p.shows) for g, p in proofs.items()} == {
+        "knowledge": ("unchanged", True, False),
+        "style": ("unchanged", True, False),
+    }
+    assert "unchanged turned 8 of 8" in proofs["knowledge"].told
+
+
+def test_what_the_judge_cannot_see_in_the_log_it_cannot_see_gone(tmp_path):
+    held = [
+        exchange(p, f"{right(p)} {CTA}", passages=(page(p),), expected=right(p)) for p in PLACES[:8]
+    ]  # somebody disliked these for what no check sees
+    assert climb(tmp_path, Bot(), held) == {}
+
+
+def test_what_another_bot_does_well_refutes_nothing(tmp_path):
+    gone = [exchange(p, "I do not know.", passages=(page(p),), expected=right(p)) for p in PLACES[:8]]
+    assert climb(tmp_path, Bot(), gone, stand_in=True) == {}
+    assert climb(tmp_path, Bot(), gone[:3]) == {}  # too few to say
+
+
+class Flaky(Bot):
+    """Closes as it should now and then, by chance and whatever it is told; mends nothing."""
+
+    def __init__(self, share, *, heeds=False):
+        self.chance = random.Random(3)
+        super().__init__(closes=lambda m: (heeds and RULE in m[0]["content"]) or self.chance.random() < share)
+
+
+RULE = "Never use a comma."
+COMMAS = Contract(rules=(Rule(kind="no_commas"),))
+MANY = [
+    replace(e, id=f"{e.id}-{n}", conversation=(*e.conversation[:1], Message(role="user", content=f"{n}: {e.question}")))
+    for n in range(12)
+    for e in SERVED
+]  # fmt: skip
+
+
+def test_luck_of_a_flaky_bot_is_not_the_work_of_a_remedy(tmp_path):
+    proof = climb(tmp_path, _commas(Flaky(0.66)), MANY, contract=COMMAS, rules=(RULE,), repeats=3)["style"]
+    assert proof.named in (None, "unchanged")
+    ruled = proof.rung("rule")
+    assert ruled.turned / ruled.asked > 0.4 and ruled.alone > 0.4
+    assert ruled.verdict != "yes"
+    assert f"{ruled.alone:.2f} by itself" in proof.told
+
+
+def test_a_remedy_of_a_flaky_bot_is_named_all_the_same(tmp_path):
+    bot = _commas(Flaky(0.3, heeds=True))
+    proof = climb(tmp_path, bot, SERVED + MANY[:16], contract=COMMAS, rules=(RULE,), repeats=3)["style"]
+    assert proof.named == "rule"
+    assert proof.rung("rule").verdict == "yes"
+    assert 0 < proof.rung("unchanged").turned < proof.rung("unchanged").asked
+
+
+def test_only_what_is_good_each_time_can_be_broken(tmp_path):
+    good = [exchange(p, right(p), passages=(page(p),)) for p in PLACES[8:]]
+    inner = Bot().answer
+    flaky = random.Random(1)
+
+    class Shaky(Bot):
+        """Told the rule, it heeds it where it failed; where it was good it is so half the time, told or not."""
+
+        def answer(self, messages):
+            text = inner(messages).replace(f" {CTA}", "")
+            bad = text.replace(" costs", ", costs")
+            if any(f"to {p} cost?" in messages[-1]["content"] for p in PLACES[8:]):
+                return text if flaky.random() < 0.5 else bad
+            return text if RULE in messages[0]["content"] else bad
+
+    proof = climb(tmp_path, Shaky(), SERVED, good=good, contract=COMMAS, rules=(RULE,), repeats=3)["style"]
+    assert proof.named == "rule"
+    assert proof.rung("rule").good < len(good)
 
 
 def test_a_rung_that_breaks_good_replies_is_not_named(tmp_path):
@@ -338,6 +414,26 @@ def test_exemplars_are_near_and_unlike_each_other():
     assert [s.id for s in nearest("parcel to Norway today", pool, 2)] == ["0", "2"]
     assert nearest("anything", [], 2) == ()
     assert len(nearest("parcel", pool, 9)) == 3
+
+
+def test_answers_older_than_wanted_are_asked_for_anew(tmp_path):
+    asked = [{"role": "user", "content": "x"}]
+    file = tmp_path / "p.db"
+    with closing(sqlite3.connect(file)) as db:  # as an earlier version made it
+        db.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID")
+    bot = Scripted(outputs=["old", "new", "newer"])
+    assert Remembered("m", bot, file, Budget()).complete(asked).text == "old"
+    assert Remembered("m", bot, file, Budget()).complete(asked).text == "old"
+    fresh = Remembered("m", bot, file, Budget(), since=time.time())
+    assert [fresh.complete(asked).text, fresh.complete(asked).text] == ["new", "new"]
+    assert Remembered("m", bot, file, Budget()).complete(asked).text == "new"
+
+
+def test_two_servers_share_no_answers(monkeypatch):
+    assert at_address("openai:x", "http://a/v1") != at_address("openai:x", "http://b/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://c/v1")
+    assert at_address("openai:x") == "openai:x at http://c/v1"
+    assert at_address("local:x") == "local:x"
 
 
 def test_completions_survive_the_cache(tmp_path):
