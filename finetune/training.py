@@ -113,6 +113,9 @@ def train(
     sharded = _sharded(recipe, ways)
     loaded = weights.model(base, four_bit=recipe.weights == "qlora", cache=ways.cache, on_device=not sharded)
     arguments = _arguments(recipe, settings, ways, longest, judged=len(tables[1]) > 0)
+    checkpoint = _newest(ways.folder, clean=ways.first)
+    if checkpoint is not None and _is_last(checkpoint):
+        arguments["num_train_epochs"] = 0  # no step more: what was best is loaded
     adapter = (
         None
         if recipe.weights == "full"
@@ -135,8 +138,8 @@ def train(
     if recipe.weights == "qlora":
         weights.in_float(trainer.model)
     begun = time.monotonic()
-    done = trainer.train(resume_from_checkpoint=_newest(ways.folder, clean=ways.first))
-    metrics = {"train_loss": float(done.training_loss), "seconds": time.monotonic() - begun, **_metrics(trainer, watch)}  # fmt: skip
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    metrics = {"seconds": time.monotonic() - begun, **_metrics(trainer, watch)}
     stopped = watch.stopped and trainer.state.global_step < trainer.state.max_steps
     trained = trainer.model
     if sharded:
@@ -162,7 +165,10 @@ def _metrics(trainer: Any, watch: Any) -> dict[str, float]:
     own, total = weights.trained_share(trainer.model)
     steps, peak = trainer.state.global_step, weights.peak_memory()
     held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
+    # Each step's, also those before a resume, which the trainer's own mean leaves out.
+    learnt = [e["loss"] for e in trainer.state.log_history if "loss" in e]
     return {
+        **({"train_loss": sum(learnt) / len(learnt)} if learnt else {}),
         "steps": float(steps), "best_step": float(trainer.state.best_global_step or steps), "trained_parameters": float(own), "parameters": float(total),
         "trained_tokens": float(watch.tokens), "spared_tokens": float(getattr(trainer, "spared", 0)), "step_seconds": watch.pace.seconds,
         **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
@@ -257,18 +263,32 @@ def sharding(*, twice: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _newest(folder: Path, *, clean: bool) -> str | None:
+def _newest(folder: Path, *, clean: bool) -> Path | None:
     """Return the newest whole checkpoint; one that was being written when the process died has no state yet and is removed if `clean`."""
     found = []
     for path in folder.glob("checkpoint-*"):
         try:
-            found.append(
-                (int(json.loads((path / _STATE).read_text(encoding="utf-8"))["global_step"]), str(path))
-            )
+            found.append((int(_state(path)["global_step"]), path))
         except (OSError, ValueError, KeyError):
             if clean:
                 shutil.rmtree(path)
     return max(found)[1] if found else None
+
+
+def _is_last(checkpoint: Path) -> bool:
+    """Whether a training had ended with a checkpoint, by itself or by early stopping, of which the trainer forgets that it stopped."""
+    state = _state(checkpoint)
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback")
+    return bool(state["global_step"] >= state["max_steps"]) or (
+        stopping is not None
+        and stopping["attributes"]["early_stopping_patience_counter"]
+        >= stopping["args"]["early_stopping_patience"]
+    )
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    return found
 
 
 class _Pace:

@@ -96,3 +96,26 @@ def test_stopped_and_taken_up_again(tmp_path, base, data):
     paused = read(folder)
     assert paused.stage == "paused" and list((folder / "checkpoints").glob("checkpoint-*"))
     assert shape(find(f"local:{base}")).parameters == 90624
+
+
+@pytest.mark.filterwarnings("ignore:.(is_)?gradient_checkpointing. is deprecated:FutureWarning")
+def test_killed_after_it_was_stopped_early_it_takes_no_step_more(tmp_path, base, data):
+    from finetune import datasets, training
+    from finetune.defaults import settle
+    from finetune.recipe import Recipe
+
+    # At this rate the held-out loss soon grows.
+    recipe = Recipe(base=f"local:{base}", learning_rate=0.3, epochs=9.5, extra={"look_every": 2, "patience": 2})
+    known = datasets.load(data)
+    settings = settle(recipe, parameters=90624, examples=len(known.train))
+
+    def trained():
+        ways = training.Ways(folder=tmp_path / "checkpoints", cache=tmp_path, tell=lambda _: None, stop=lambda: False)  # fmt: skip
+        done = training.train(find(recipe.base), recipe, settings, (known.train, known.validation), ways)
+        return {n: v.detach().clone() for n, v in done.model.state_dict().items()}, done.metrics
+
+    (first, whole), (second, again) = trained(), trained()
+    assert 0 < whole["best_step"] < whole["steps"] < settings.steps
+    assert all((first[n] == second[n]).all() for n in first)
+    for name in ("steps", "best_step", "held_loss", "train_loss"):
+        assert again[name] == whole[name], name
