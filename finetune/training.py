@@ -111,15 +111,16 @@ def train(
     tokenizer = weights.tokenizer(base, cache=ways.cache)
     tables, longest = _tables(recipe, parts, tokenizer)
     sharded = _sharded(recipe, ways)
-    loaded = weights.model(base, four_bit=recipe.weights == "qlora", cache=ways.cache, on_device=not sharded)
+    full = recipe.weights == "full"
+    loaded = weights.model(
+        base, four_bit=recipe.weights == "qlora", learning=full, cache=ways.cache, on_device=not sharded
+    )
     arguments = _arguments(recipe, settings, ways, longest, judged=len(tables[1]) > 0)
     checkpoint = _newest(ways.folder, clean=ways.first)
     if checkpoint is not None and _is_last(checkpoint):
         arguments["num_train_epochs"] = 0  # no step more: what was best is loaded
     adapter = (
-        None
-        if recipe.weights == "full"
-        else weights.lora(rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
+        None if full else weights.lora(rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
     )
     maker, config = (DPOTrainer, DPOConfig) if recipe.objective == "dpo" else (SFTTrainer, SFTConfig)
     watch = _watch(ways)
@@ -132,7 +133,7 @@ def train(
     ):
         maker = sharing.sharing(maker, weights.collated)
     trainer = maker(
-        model=loaded, args=config(**arguments), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
+        model=loaded, args=_alone(config(**arguments), ways), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
         processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
     )  # fmt: skip
     if recipe.weights == "qlora":
@@ -146,10 +147,18 @@ def train(
         # A collective: every rank hands over its part, and only the first keeps the whole, in the machine's memory.
         state = trainer.accelerator.get_state_dict(trainer.model)
         if ways.first and not stopped:
-            trained = weights.gathered(trained, state, weights.model(base, cache=ways.cache, on_device=False))
+            empty = weights.model(base, learning=full, cache=ways.cache, on_device=False)
+            trained = weights.gathered(trained, state, empty)
     if ways.ranks > 1:
         trainer.accelerator.end_training()
     return Trained(model=trained, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _alone(arguments: Any, ways: Ways) -> Any:
+    """Keep a single process to one GPU; it would split its batches over all that it sees (DataParallel), other than planned and refused."""
+    if ways.ranks == 1 and arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _shares(recipe: Recipe, arguments: Mapping[str, Any], table: Table, model: Any) -> bool:

@@ -103,17 +103,25 @@ def tokenizer(base: Base, *, cache: Path | None = None) -> Any:
     return found
 
 
-def model(base: Base, *, four_bit: bool = False, cache: Path | None = None, on_device: bool = True) -> Any:
+def model(
+    base: Base,
+    *,
+    four_bit: bool = False,
+    learning: bool = False,
+    cache: Path | None = None,
+    on_device: bool = True,
+) -> Any:
     """Return a base's weights, in bf16 where the machine computes so, else float32.
 
     Args:
         base: The base.
         four_bit: NF4 with double quantisation (QLoRA).
+        learning: Whether all of them are to be trained: float32 then, as small updates are lost in bf16. The trainer computes in bf16 all the same.
         cache: Folder in which a GGUF's weights are kept unpacked: 1 s instead of 25 s to load.
         on_device: Whether they go to this rank's GPU where there is one; no if they are to be sharded, as they may not fit there whole.
     """
     own = machine()
-    dtype = torch.bfloat16 if own.bf16 else torch.float32
+    dtype = torch.bfloat16 if own.bf16 and not learning else torch.float32
     options: dict[str, Any] = {"dtype": dtype}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(
