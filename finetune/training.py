@@ -113,7 +113,7 @@ def train(
     sharded = _sharded(recipe, ways)
     full = recipe.weights == "full"
     loaded = weights.model(
-        base, four_bit=recipe.weights == "qlora", learning=full, cache=ways.cache, on_device=not sharded
+        base, four_bit=recipe.weights == "qlora", exact=full, cache=ways.cache, on_device=not sharded
     )
     arguments = _arguments(recipe, settings, ways, longest, judged=len(tables[1]) > 0)
     checkpoint = _newest(ways.folder, clean=ways.first)
@@ -147,7 +147,7 @@ def train(
         # A collective: every rank hands over its part, and only the first keeps the whole, in the machine's memory.
         state = trainer.accelerator.get_state_dict(trainer.model)
         if ways.first and not stopped:
-            empty = weights.model(base, learning=full, cache=ways.cache, on_device=False)
+            empty = weights.model(base, exact=full, cache=ways.cache, on_device=False)
             trained = weights.gathered(trained, state, empty)
     if ways.ranks > 1:
         trainer.accelerator.end_training()

@@ -132,7 +132,7 @@ def test_all_weights_are_trained_in_float32_where_the_machine_computes_in_bf16(
     import torch
 
     monkeypatch.setattr(weights, "machine", lambda: weights.Machine(device="cpu", bf16=True, gib=8.0))
-    done, before = trained(tmp_path, base, data, weights="full", epochs=1, learning_rate=1e-6), weights.model(find(f"local:{base}"), learning=True)  # fmt: skip
+    done, before = trained(tmp_path, base, data, weights="full", epochs=1, learning_rate=1e-6), weights.model(find(f"local:{base}"), exact=True)  # fmt: skip
     assert all(v.dtype == torch.float32 for v in done.model.parameters())
     moved = [(v.detach() != before.state_dict()[n]).float().mean().item() for n, v in done.model.named_parameters() if v.ndim == 2]  # fmt: skip
     assert min(moved) > 0.5, "bf16 would round nearly all of such steps away"
