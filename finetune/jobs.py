@@ -202,8 +202,7 @@ class Jobs:
                     f"job {key} is over ({job.state}): {job.message}", hint="order it again to try once more"
                 )
             perhaps_sent = job.state == "sending"
-            self._afford(job)
-            self._set(key, state="sending")
+            self._claim(job)
             try:
                 id = self._backend(job).submit(
                     self._order(job), steps=job.steps, note=self._noting(key), perhaps_sent=perhaps_sent
@@ -359,17 +358,22 @@ class Jobs:
 
     # Parts of it
 
-    def _afford(self, job: Job) -> None:
-        """Hold all open jobs together to their cap; a job that has to wait for that stays as it is."""
-        if self._open_cap_usd is None:
-            return
-        others = [j for j in self.all() if j.key != job.key and not j.is_over and j.state != "written"]
-        most = sum(j.estimate.high for j in others) + job.estimate.high
-        if most > self._open_cap_usd:
-            raise JobRefused(
-                f"with {len(others)} open jobs it may come to ${most:.2f}, more than the cap of ${self._open_cap_usd:.2f} over all",
-                hint="wait for one to end, or raise the cap",
-            )
+    def _claim(self, job: Job) -> None:
+        """Note that a job is being sent, if all open jobs together stay within their cap; one that has to wait for that stays as it is.
+
+        Both in one transaction: two that are sent at the same time would each find that there is room.
+        """
+        with self._open() as db, db:
+            db.execute("BEGIN IMMEDIATE")
+            known = [_job(row) for row in db.execute("SELECT * FROM jobs WHERE key != ?", (job.key,))]
+            others = [j for j in known if not j.is_over and j.state != "written"]
+            most = sum(j.estimate.high for j in others) + job.estimate.high
+            if self._open_cap_usd is not None and most > self._open_cap_usd:
+                raise JobRefused(
+                    f"with {len(others)} open jobs it may come to ${most:.2f}, more than the cap of ${self._open_cap_usd:.2f} over all",
+                    hint="wait for one to end, or raise the cap",
+                )
+            db.execute("UPDATE jobs SET state = 'sending', updated = ? WHERE key = ?", (time.time(), job.key))
 
     def _left_unsent(self, job: Job) -> bool:
         """Whether nobody is sending a job that is not known to be at its provider."""
