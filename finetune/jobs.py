@@ -152,7 +152,7 @@ class Jobs:
         estimate: Estimate | None = None,
         again: bool = False,
     ) -> Job:
-        """Write a job down; nothing is sent. Writing the same again gives the job that is there.
+        """Write a job down; nothing is sent. Writing the same again gives the job that is there: one that failed on this machine, to be sent anew.
 
         Args:
             recipe: How.
@@ -175,13 +175,15 @@ class Jobs:
             db.execute("BEGIN IMMEDIATE")
             known = self._same(db, recipe, dataset)
             if known and not again:
-                return self.get(known[-1])
-            key = _key(recipe, dataset, attempt=len(known))
-            now = time.time()
-            db.execute(
-                "INSERT INTO jobs (key, backend, recipe, dataset, cap_usd, estimate, state, created, updated) VALUES (?,?,?,?,?,?,?,?,?)",
-                (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, json.dumps(asdict(estimate), sort_keys=True), "written", now, now),
-            )  # fmt: skip
+                key = known[-1]
+                self._reopen(db, key)
+            else:
+                key = _key(recipe, dataset, attempt=len(known))
+                now = time.time()
+                db.execute(
+                    "INSERT INTO jobs (key, backend, recipe, dataset, cap_usd, estimate, state, created, updated) VALUES (?,?,?,?,?,?,?,?,?)",
+                    (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, json.dumps(asdict(estimate), sort_keys=True), "written", now, now),
+                )  # fmt: skip
         return self.get(key)
 
     def submit(self, key: str) -> Job:
@@ -296,13 +298,19 @@ class Jobs:
         return job
 
     def control(self, key: str, action: Action) -> Job:
-        """Cancel, pause or resume a job. A job that was not sent is cancelled without asking anybody.
+        """Cancel, pause or resume a job. A job that was not sent is cancelled without asking anybody; one that failed on this machine can be resumed.
 
         Raises:
             JobRefused: It is over, or the provider cannot do that.
             JobUnavailable: It could not be asked.
         """
         job = self.get(key)
+        if action == "resume" and job.state == "failed":
+            with self._open() as db, db:
+                self._reopen(db, job.key)
+            job = self.get(key)
+            if not job.is_over:
+                return self.submit(job.key)
         if job.is_over:
             raise JobRefused(f"job {key} is over ({job.state})")
         if job.provider_id is None:
@@ -451,6 +459,15 @@ class Jobs:
             db.execute(
                 f"UPDATE jobs SET {names}, updated = ? WHERE key = ?", (*values.values(), time.time(), key)
             )
+
+    @staticmethod
+    def _reopen(db: sqlite3.Connection, key: str) -> None:
+        """Make a job that failed on this machine one that is to be sent. It costs nothing; what is paid for is sent once, whatever came of it."""
+        db.execute(
+            "UPDATE jobs SET state = 'written', provider_id = NULL, message = '', raw = '', updated = ? "
+            "WHERE key = ? AND state = 'failed' AND backend = 'local'",
+            (time.time(), key),
+        )
 
     @staticmethod
     def _same(db: sqlite3.Connection, recipe: Recipe, dataset: Path) -> list[str]:

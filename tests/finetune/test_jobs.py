@@ -80,6 +80,9 @@ def test_a_refusal_is_final_and_told(tmp_path, dataset):
     with pytest.raises(JobRefused, match="closed; use Azure"):
         jobs.submit(key)
     assert (jobs.get(key).state, jobs.get(key).raw) == ("failed", "403")
+    assert jobs.write(RECIPE, dataset).state == "failed", "what may have been paid for is not sent twice"
+    with pytest.raises(JobRefused, match=r"is over \(failed\)"):
+        jobs.control(key, "resume")
     with pytest.raises(JobRefused, match="is over"):
         jobs.submit(key)
 
