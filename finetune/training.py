@@ -215,12 +215,17 @@ def _tables(
 
 
 def _refuse_longer(recipe: Recipe, longest: int, tokenizer: Any) -> None:
-    most = min(recipe.max_tokens or tokenizer.model_max_length, tokenizer.model_max_length)
-    if longest > most:
-        raise TrainingFailed(
-            f"the longest example has {longest} tokens, more than {most}; it is not cut, since a cut reply teaches to break off: "
-            "raise max_tokens, or take long examples out"
-        )
+    context = tokenizer.model_max_length
+    if longest <= min(recipe.max_tokens or context, context):
+        return
+    limit, mend = (
+        (f"{recipe.max_tokens} of max_tokens", "raise max_tokens, or take long examples out")
+        if longest <= context
+        else (f"{context} of the base's context", "take long examples out, or a base with a longer context")
+    )
+    raise TrainingFailed(
+        f"the longest example has {longest} tokens, more than the {limit}; it is not cut, since a cut reply teaches to break off: {mend}"
+    )
 
 
 def _arguments(

@@ -18,14 +18,20 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GgufConfig,
+    set_seed,
+)
 
 from finetune import sharing
 from finetune.bases import Base
 from finetune.rows import IGNORED, Row
 from rag import local_models
 
-_LONGEST = 8192
 _CLOSE = 1e-3
 _CLOSE_BF16 = 5e-2
 """Most that the loss of one token may differ where rows share a beginning."""
@@ -92,11 +98,12 @@ def seeded(seed: int) -> None:
 
 
 def tokenizer(base: Base, *, cache: Path | None = None) -> Any:
-    """Return the tokeniser of a base, with its chat template."""
+    """Return the tokeniser of a base, with its chat template and the base's context as its limit."""
     place, more = _place(base, cache)
     found = AutoTokenizer.from_pretrained(place, **more)
-    # A GGUF's tokeniser comes without a limit.
-    found.model_max_length = min(found.model_max_length, _LONGEST)
+    # A GGUF's tokeniser comes without a limit, and a folder's may have another than the weights.
+    config = AutoConfig.from_pretrained(place, **more).get_text_config()
+    found.model_max_length = getattr(config, "max_position_embeddings", None) or found.model_max_length
     if found.pad_token is None:
         found.pad_token = found.eos_token
     return found

@@ -1,5 +1,7 @@
 """The trainer itself, on a model of two layers: one seed, one result, also after kill -9; and what llama.cpp is given."""
 
+import json
+import shutil
 import subprocess
 import sys
 import time
@@ -94,7 +96,28 @@ def test_what_learnt_tools_is_served_as_it_learnt_them(tmp_path, base):
 def test_a_longest_example_is_refused_and_not_cut(tmp_path, base, data):
     done = run(job(tmp_path, base, data, max_tokens=20))
     assert done.stage == "failed"
-    assert "it is not cut" in done.message and "raise max_tokens" in done.message
+    assert "more than the 20 of max_tokens; it is not cut" in done.message
+    assert done.message.endswith("raise max_tokens, or take long examples out")
+
+
+def test_the_limit_is_the_context_of_the_base(tmp_path, base, data):
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    for context in (64, 16000):
+        config = json.loads((other / "config.json").read_text()) | {"max_position_embeddings": context}
+        (other / "config.json").write_text(json.dumps(config))
+        assert weights.tokenizer(find(f"local:{other}")).model_max_length == context
+    long = replace(example(0), messages=({"role": "user", "content": "x" * 9000}, *example(0).messages[1:]))
+    tok = weights.tokenizer(find(f"local:{other}"))
+    assert training._tables(Recipe(base="local:x"), ([long], []), tok)[1] > 9000, (
+        "longer than any cap of ours"
+    )
+    tok.model_max_length = 64
+    for most in (None, 20, 100_000):
+        with pytest.raises(
+            training.TrainingFailed, match=r"more than the 64 of the base's context.*a longer context$"
+        ):
+            training._tables(Recipe(base="local:x", max_tokens=most), ([long], []), tok)
 
 
 def test_stopped_and_taken_up_again(tmp_path, base, data):
