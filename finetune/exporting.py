@@ -10,10 +10,6 @@ from finetune.adapters import ADAPTER, MODEL, Adapters, Provenance
 from finetune.backends.port import JobError, JobRefused
 from rag.files import whole
 
-LEAST_COSINE = 0.15
-"""Below this, what is stored after a merge has little to do with what was learnt. On SmolLM2-135M with a small adapter, Q8_0 (0.20 in the
-worst matrix) gave the adapter's very replies and Q4_1 (0.06) the base's."""
-
 
 class ChangeLost(JobError):
     """What was learnt is not in the weights as they would be stored; no file was written."""
@@ -77,13 +73,17 @@ def _merged(found: Provenance, adapter: Path, out: Path, how: tuple[str, Path]) 
         loaded = weights.merged(base, adapter, four_bit=found.recipe.get("weights") == "qlora", cache=cache)
         with whole(out) as part:
             kept = gguf_files.write_model(
-                weights.arrays_of(loaded), base.path, part, quantisation=quantisation
+                weights.arrays_of(loaded),
+                base.path,
+                part,
+                quantisation=quantisation,
+                added=weights.added(adapter),
             )
-            if kept.cosine < LEAST_COSINE:
+            if kept.is_lost:
                 raise ChangeLost(
-                    f"not written: what was learnt is lost in {quantisation} (the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one meant)",
+                    f"not written: what was learnt is lost in {quantisation} (the change stored in {kept.worst} has cosine {kept.cosine:.2f} with the one learnt)",
                     hint="store it as F16, or serve the adapter on its base",
                 )
     except gguf_files.ExportFailed as error:
         raise JobRefused(str(error)) from error
-    return f"the change stored is the one meant, within {quantisation} (least cosine {kept.cosine:.2f}, {kept.worst or 'all'})"
+    return f"the change stored is the one learnt, within {quantisation} (least cosine {kept.cosine:.2f}, {kept.worst or 'all'})"

@@ -152,7 +152,7 @@ class Jobs:
         estimate: Estimate | None = None,
         again: bool = False,
     ) -> Job:
-        """Write a job down; nothing is sent. Writing the same again gives the job that is there.
+        """Write a job down; nothing is sent. Writing the same again gives the job that is there: one that failed on this machine, to be sent anew.
 
         Args:
             recipe: How.
@@ -175,13 +175,15 @@ class Jobs:
             db.execute("BEGIN IMMEDIATE")
             known = self._same(db, recipe, dataset)
             if known and not again:
-                return self.get(known[-1])
-            key = _key(recipe, dataset, attempt=len(known))
-            now = time.time()
-            db.execute(
-                "INSERT INTO jobs (key, backend, recipe, dataset, cap_usd, estimate, state, created, updated) VALUES (?,?,?,?,?,?,?,?,?)",
-                (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, json.dumps(asdict(estimate), sort_keys=True), "written", now, now),
-            )  # fmt: skip
+                key = known[-1]
+                self._reopen(db, key)
+            else:
+                key = _key(recipe, dataset, attempt=len(known))
+                now = time.time()
+                db.execute(
+                    "INSERT INTO jobs (key, backend, recipe, dataset, cap_usd, estimate, state, created, updated) VALUES (?,?,?,?,?,?,?,?,?)",
+                    (key, backend, json.dumps(recipes.to_data(recipe), sort_keys=True), str(dataset), cap_usd, json.dumps(asdict(estimate), sort_keys=True), "written", now, now),
+                )  # fmt: skip
         return self.get(key)
 
     def submit(self, key: str) -> Job:
@@ -202,8 +204,7 @@ class Jobs:
                     f"job {key} is over ({job.state}): {job.message}", hint="order it again to try once more"
                 )
             perhaps_sent = job.state == "sending"
-            self._afford(job)
-            self._set(key, state="sending")
+            self._claim(job)
             try:
                 id = self._backend(job).submit(
                     self._order(job), steps=job.steps, note=self._noting(key), perhaps_sent=perhaps_sent
@@ -297,13 +298,19 @@ class Jobs:
         return job
 
     def control(self, key: str, action: Action) -> Job:
-        """Cancel, pause or resume a job. A job that was not sent is cancelled without asking anybody.
+        """Cancel, pause or resume a job. A job that was not sent is cancelled without asking anybody; one that failed on this machine can be resumed.
 
         Raises:
             JobRefused: It is over, or the provider cannot do that.
             JobUnavailable: It could not be asked.
         """
         job = self.get(key)
+        if action == "resume" and job.state == "failed":
+            with self._open() as db, db:
+                self._reopen(db, job.key)
+            job = self.get(key)
+            if not job.is_over:
+                return self.submit(job.key)
         if job.is_over:
             raise JobRefused(f"job {key} is over ({job.state})")
         if job.provider_id is None:
@@ -359,17 +366,22 @@ class Jobs:
 
     # Parts of it
 
-    def _afford(self, job: Job) -> None:
-        """Hold all open jobs together to their cap; a job that has to wait for that stays as it is."""
-        if self._open_cap_usd is None:
-            return
-        others = [j for j in self.all() if j.key != job.key and not j.is_over and j.state != "written"]
-        most = sum(j.estimate.high for j in others) + job.estimate.high
-        if most > self._open_cap_usd:
-            raise JobRefused(
-                f"with {len(others)} open jobs it may come to ${most:.2f}, more than the cap of ${self._open_cap_usd:.2f} over all",
-                hint="wait for one to end, or raise the cap",
-            )
+    def _claim(self, job: Job) -> None:
+        """Note that a job is being sent, if all open jobs together stay within their cap; one that has to wait for that stays as it is.
+
+        Both in one transaction: two that are sent at the same time would each find that there is room.
+        """
+        with self._open() as db, db:
+            db.execute("BEGIN IMMEDIATE")
+            known = [_job(row) for row in db.execute("SELECT * FROM jobs WHERE key != ?", (job.key,))]
+            others = [j for j in known if not j.is_over and j.state != "written"]
+            most = sum(j.estimate.high for j in others) + job.estimate.high
+            if self._open_cap_usd is not None and most > self._open_cap_usd:
+                raise JobRefused(
+                    f"with {len(others)} open jobs it may come to ${most:.2f}, more than the cap of ${self._open_cap_usd:.2f} over all",
+                    hint="wait for one to end, or raise the cap",
+                )
+            db.execute("UPDATE jobs SET state = 'sending', updated = ? WHERE key = ?", (time.time(), job.key))
 
     def _left_unsent(self, job: Job) -> bool:
         """Whether nobody is sending a job that is not known to be at its provider."""
@@ -447,6 +459,15 @@ class Jobs:
             db.execute(
                 f"UPDATE jobs SET {names}, updated = ? WHERE key = ?", (*values.values(), time.time(), key)
             )
+
+    @staticmethod
+    def _reopen(db: sqlite3.Connection, key: str) -> None:
+        """Make a job that failed on this machine one that is to be sent. It costs nothing; what is paid for is sent once, whatever came of it."""
+        db.execute(
+            "UPDATE jobs SET state = 'written', provider_id = NULL, message = '', raw = '', updated = ? "
+            "WHERE key = ? AND state = 'failed' AND backend = 'local'",
+            (time.time(), key),
+        )
 
     @staticmethod
     def _same(db: sqlite3.Connection, recipe: Recipe, dataset: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 Memory in bytes, P weights, A of them trained (Dettmers et al. 2023, 2305.14314; Korthikanti et al. 2022, 2205.05198, for activations):
 
-    full    16 P  (weights, gradients and AdamW's two moments in 32 bit; mixed precision with a 32-bit copy comes to the same)
+    full    16 P  (weights, gradients and AdamW's two moments in 32 bit), and in bf16 2 P for what each step computes with
     lora    w P + 16 A       w = 2 in bf16, 4 in float32
     qlora   (4 + 0.127) / 8 P' + w (P - P') + 16 A      P' the linear layers; 0.127 bit for doubly quantised constants
     activations   b s h L (34 + 5 a s / h) x w / 2;   with checkpointing 2 b s h L + one layer of the former
@@ -195,7 +195,7 @@ def _memory(
     width = 2 if place.bf16 else 4
     linear = shape.layers * sum(i * o for i, o in shape.linears.values())
     weights = {
-        "full": shape.parameters * 4, "lora": shape.parameters * width,
+        "full": shape.parameters * (6 if place.bf16 else 4), "lora": shape.parameters * width,
         "qlora": linear * _NF4_BITS / 8 + (shape.parameters - linear) * width,
     }[method]  # fmt: skip
     training = trained * (12 if method == "full" else 16)

@@ -144,7 +144,7 @@ def check(
     if row is None:
         return Report(base=recipe.base, row=None, faults=(_unknown(recipe, given.catalog),))
     row = living(row, given.life) if given.life is not None else row
-    lines, faults = _lines_of(examples, row)
+    lines, faults = _lines_of(examples, row, paired=recipe.objective == "dpo")
     tokens = count(lines["training"], row)
     price = estimate(row, tokens, settings.epochs(recipe, row), cap_usd=given.cap_usd)
     paid = pay_back(row, likely(row, tokens, settings.epochs(recipe, row)), given.use) if given.use else ()
@@ -178,14 +178,14 @@ def _unknown(recipe: Recipe, catalog: Path | None) -> Fault:
     return error("unknown_model", f"nothing is known of tuning {recipe.base!r}", hint=f"known at {provider}: {names}; another model needs a row of your own")  # fmt: skip
 
 
-def _lines_of(examples: Dataset, row: Row) -> tuple[dict[str, list[Line]], list[Fault]]:
+def _lines_of(examples: Dataset, row: Row, *, paired: bool) -> tuple[dict[str, list[Line]], list[Fault]]:
     """The lines of both files, and what is wrong with the examples; a line that cannot be written is left out and told of."""
     faults = [*sets.faults(examples, row), *poison.faults([e for e in examples.train if sets.sound(e)])]
     parts: dict[str, list[Line]] = {}
     for name, part in (("training", examples.train), ("validation", examples.validation)):
         parts[name] = []
         for example in part if name == "training" or row.validation else ():
-            wrong = [*messages.faults(example, row), *content.faults(example, row)]
+            wrong = [*messages.faults(example, row, paired=paired), *content.faults(example, row)]
             faults += wrong
             try:
                 line = FORMATS[row.format].write(example)

@@ -289,7 +289,11 @@ def _saved(target: Path, done: Any, base: bases.Base) -> Path:
         done.model.save_pretrained(target / "model", safe_serialization=True)
         done.tokenizer.save_pretrained(target / "model")
         return target
-    gguf_files.write_model(weights.arrays_of(done.model), source, target / MODEL, quantisation="Q8_0")
+    arrays = weights.arrays_of(done.model)
+    # The smallest that keeps what was learnt: nothing else is left of it once this process ends.
+    for quantisation in ("Q8_0", "F16", "F32"):
+        if not gguf_files.write_model(arrays, source, target / MODEL, quantisation=quantisation).is_lost:
+            break
     return target
 
 

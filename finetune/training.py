@@ -111,12 +111,16 @@ def train(
     tokenizer = weights.tokenizer(base, cache=ways.cache)
     tables, longest = _tables(recipe, parts, tokenizer)
     sharded = _sharded(recipe, ways)
-    loaded = weights.model(base, four_bit=recipe.weights == "qlora", cache=ways.cache, on_device=not sharded)
+    full = recipe.weights == "full"
+    loaded = weights.model(
+        base, four_bit=recipe.weights == "qlora", exact=full, cache=ways.cache, on_device=not sharded
+    )
     arguments = _arguments(recipe, settings, ways, longest, judged=len(tables[1]) > 0)
+    checkpoint = _newest(ways.folder, clean=ways.first)
+    if checkpoint is not None and _is_last(checkpoint):
+        arguments["num_train_epochs"] = 0  # no step more: what was best is loaded
     adapter = (
-        None
-        if recipe.weights == "full"
-        else weights.lora(rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
+        None if full else weights.lora(rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
     )
     maker, config = (DPOTrainer, DPOConfig) if recipe.objective == "dpo" else (SFTTrainer, SFTConfig)
     watch = _watch(ways)
@@ -129,24 +133,32 @@ def train(
     ):
         maker = sharing.sharing(maker, weights.collated)
     trainer = maker(
-        model=loaded, args=config(**arguments), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
+        model=loaded, args=_alone(config(**arguments), ways), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
         processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
     )  # fmt: skip
     if recipe.weights == "qlora":
         weights.in_float(trainer.model)
     begun = time.monotonic()
-    done = trainer.train(resume_from_checkpoint=_newest(ways.folder, clean=ways.first))
-    metrics = {"train_loss": float(done.training_loss), "seconds": time.monotonic() - begun, **_metrics(trainer, watch)}  # fmt: skip
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    metrics = {"seconds": time.monotonic() - begun, **_metrics(trainer, watch)}
     stopped = watch.stopped and trainer.state.global_step < trainer.state.max_steps
     trained = trainer.model
     if sharded:
         # A collective: every rank hands over its part, and only the first keeps the whole, in the machine's memory.
         state = trainer.accelerator.get_state_dict(trainer.model)
         if ways.first and not stopped:
-            trained = weights.gathered(trained, state, weights.model(base, cache=ways.cache, on_device=False))
+            empty = weights.model(base, exact=full, cache=ways.cache, on_device=False)
+            trained = weights.gathered(trained, state, empty)
     if ways.ranks > 1:
         trainer.accelerator.end_training()
     return Trained(model=trained, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _alone(arguments: Any, ways: Ways) -> Any:
+    """Keep a single process to one GPU; it would split its batches over all that it sees (DataParallel), other than planned and refused."""
+    if ways.ranks == 1 and arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _shares(recipe: Recipe, arguments: Mapping[str, Any], table: Table, model: Any) -> bool:
@@ -162,7 +174,10 @@ def _metrics(trainer: Any, watch: Any) -> dict[str, float]:
     own, total = weights.trained_share(trainer.model)
     steps, peak = trainer.state.global_step, weights.peak_memory()
     held = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
+    # Each step's, also those before a resume, which the trainer's own mean leaves out.
+    learnt = [e["loss"] for e in trainer.state.log_history if "loss" in e]
     return {
+        **({"train_loss": sum(learnt) / len(learnt)} if learnt else {}),
         "steps": float(steps), "best_step": float(trainer.state.best_global_step or steps), "trained_parameters": float(own), "parameters": float(total),
         "trained_tokens": float(watch.tokens), "spared_tokens": float(getattr(trainer, "spared", 0)), "step_seconds": watch.pace.seconds,
         **({"held_loss": min(held), "first_held_loss": held[0]} if held else {}),
@@ -200,12 +215,17 @@ def _tables(
 
 
 def _refuse_longer(recipe: Recipe, longest: int, tokenizer: Any) -> None:
-    most = min(recipe.max_tokens or tokenizer.model_max_length, tokenizer.model_max_length)
-    if longest > most:
-        raise TrainingFailed(
-            f"the longest example has {longest} tokens, more than {most}; it is not cut, since a cut reply teaches to break off: "
-            "raise max_tokens, or take long examples out"
-        )
+    context = tokenizer.model_max_length
+    if longest <= min(recipe.max_tokens or context, context):
+        return
+    limit, mend = (
+        (f"{recipe.max_tokens} of max_tokens", "raise max_tokens, or take long examples out")
+        if longest <= context
+        else (f"{context} of the base's context", "take long examples out, or a base with a longer context")
+    )
+    raise TrainingFailed(
+        f"the longest example has {longest} tokens, more than the {limit}; it is not cut, since a cut reply teaches to break off: {mend}"
+    )
 
 
 def _arguments(
@@ -257,18 +277,32 @@ def sharding(*, twice: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _newest(folder: Path, *, clean: bool) -> str | None:
+def _newest(folder: Path, *, clean: bool) -> Path | None:
     """Return the newest whole checkpoint; one that was being written when the process died has no state yet and is removed if `clean`."""
     found = []
     for path in folder.glob("checkpoint-*"):
         try:
-            found.append(
-                (int(json.loads((path / _STATE).read_text(encoding="utf-8"))["global_step"]), str(path))
-            )
+            found.append((int(_state(path)["global_step"]), path))
         except (OSError, ValueError, KeyError):
             if clean:
                 shutil.rmtree(path)
     return max(found)[1] if found else None
+
+
+def _is_last(checkpoint: Path) -> bool:
+    """Whether a training had ended with a checkpoint, by itself or by early stopping, of which the trainer forgets that it stopped."""
+    state = _state(checkpoint)
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback")
+    return bool(state["global_step"] >= state["max_steps"]) or (
+        stopping is not None
+        and stopping["attributes"]["early_stopping_patience_counter"]
+        >= stopping["args"]["early_stopping_patience"]
+    )
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    return found
 
 
 class _Pace:

@@ -16,17 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GgufConfig,
+    set_seed,
+)
 
 from finetune import sharing
 from finetune.bases import Base
 from finetune.rows import IGNORED, Row
 from rag import local_models
 
-_LONGEST = 8192
 _CLOSE = 1e-3
 _CLOSE_BF16 = 5e-2
 """Most that the loss of one token may differ where rows share a beginning."""
@@ -93,27 +98,36 @@ def seeded(seed: int) -> None:
 
 
 def tokenizer(base: Base, *, cache: Path | None = None) -> Any:
-    """Return the tokeniser of a base, with its chat template."""
+    """Return the tokeniser of a base, with its chat template and the base's context as its limit."""
     place, more = _place(base, cache)
     found = AutoTokenizer.from_pretrained(place, **more)
-    # A GGUF's tokeniser comes without a limit.
-    found.model_max_length = min(found.model_max_length, _LONGEST)
+    # A GGUF's tokeniser comes without a limit, and a folder's may have another than the weights.
+    config = AutoConfig.from_pretrained(place, **more).get_text_config()
+    found.model_max_length = getattr(config, "max_position_embeddings", None) or found.model_max_length
     if found.pad_token is None:
         found.pad_token = found.eos_token
     return found
 
 
-def model(base: Base, *, four_bit: bool = False, cache: Path | None = None, on_device: bool = True) -> Any:
+def model(
+    base: Base,
+    *,
+    four_bit: bool = False,
+    exact: bool = False,
+    cache: Path | None = None,
+    on_device: bool = True,
+) -> Any:
     """Return a base's weights, in bf16 where the machine computes so, else float32.
 
     Args:
         base: The base.
         four_bit: NF4 with double quantisation (QLoRA).
+        exact: float32 on any machine, for weights that are to be changed: small changes are lost in bf16. The trainer computes in bf16 all the same.
         cache: Folder in which a GGUF's weights are kept unpacked: 1 s instead of 25 s to load.
         on_device: Whether they go to this rank's GPU where there is one; no if they are to be sharded, as they may not fit there whole.
     """
     own = machine()
-    dtype = torch.bfloat16 if own.bf16 else torch.float32
+    dtype = torch.bfloat16 if own.bf16 and not exact else torch.float32
     options: dict[str, Any] = {"dtype": dtype}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(
@@ -258,7 +272,7 @@ def _arrays(file: Path) -> dict[str, Any]:
 
 
 def merged(base: Base, adapter: Path, *, four_bit: bool = False, cache: Path | None = None) -> Any:
-    """Return the base with an adapter merged into it, in float.
+    """Return the base with an adapter merged into it, in float32.
 
     Args:
         base: The base.
@@ -268,7 +282,7 @@ def merged(base: Base, adapter: Path, *, four_bit: bool = False, cache: Path | N
     """
     if four_bit and cache is not None:
         unpack(base, cache)
-    loaded = model(base, four_bit=four_bit, cache=cache)
+    loaded = model(base, four_bit=four_bit, exact=True, cache=cache)
     found = with_adapter(loaded.dequantize() if four_bit else loaded, adapter)
     return found.merge_and_unload()
 
@@ -278,14 +292,15 @@ def arrays_of(loaded: Any) -> dict[str, Any]:
     return {name: value.to(torch.float32).cpu().numpy() for name, value in loaded.state_dict().items()}
 
 
-def change(adapter: Path) -> Mapping[str, float]:
-    """Return the size (Frobenius norm) of what an adapter adds to each matrix, by name."""
+def added(adapter: Path) -> dict[str, tuple[Any, Any]]:
+    """Return what an adapter adds to matrices by their names, each as two matrices whose product it is: scaled B [outputs, rank], A [rank, inputs]."""
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     scale = config["lora_alpha"] / config["r"]
     found = _arrays(adapter / "adapter_model.safetensors")
     return {
-        name.removesuffix(".lora_A.weight"): float(
-            np.linalg.norm(scale * found[name.replace("lora_A", "lora_B")] @ value)
+        name.removeprefix("base_model.model.").replace(".lora_A.", "."): (
+            scale * found[name.replace("lora_A", "lora_B")],
+            value,
         )
         for name, value in found.items()
         if ".lora_A." in name

@@ -150,13 +150,16 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _dataset(args: argparse.Namespace, config: settings.Config) -> Path:
-    first: Path = args.data[0]
-    if first.is_dir():
-        datasets.load(first)
-        return first
-    made = datasets.split(read_files(args.data))
+    given: list[Path] = args.data
+    folder = next((p for p in given if p.is_dir()), None)
+    if folder is not None and len(given) > 1:
+        raise InputError(f"{folder}: a dataset is trained on alone; give its folder only, or files only")
+    if folder is not None:
+        datasets.load(folder)
+        return folder
+    made = datasets.split(read_files(given))
     if not made.train:
-        raise InputError(f"{first}: nothing to train on")
+        raise InputError(f"{given[0]}: nothing to train on")
     return datasets.save(made, config.state / "datasets")
 
 

@@ -59,13 +59,14 @@ class Local:
         self._command = command
 
     def submit(self, order: Order, *, steps: Mapping[str, Any], note: Note, perhaps_sent: bool) -> str:
-        """Start the trainer, unless it runs or has run; see `Backend`. The id is the order's key."""
+        """Start the trainer, unless it runs or has run; see `Backend`. One that failed goes on from its checkpoint. The id is the order's key."""
         if self._command is None:
             _check(order)
         write_job(
             order.workdir, key=order.key, recipe=order.recipe, dataset=order.dataset, adapters=order.workdir.parent.parent / "adapters"
         )  # fmt: skip
-        if read(order.workdir) is None and not _alive(order.workdir):
+        now = read(order.workdir)
+        if (now is None and not _alive(order.workdir)) or (now is not None and now.stage == "failed"):
             self._start(order.workdir)
         return order.key
 

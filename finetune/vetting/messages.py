@@ -20,12 +20,18 @@ _STRICT = ("bedrock_conversation", "bedrock_prompt", "bedrock_claude")
 """Formats in which user and assistant alternate, the user begins, and every assistant message is learnt."""
 
 
-def faults(example: Example, row: Row) -> Iterator[Fault]:
-    """Yield what is wrong with the messages of one example."""
+def faults(example: Example, row: Row, *, paired: bool) -> Iterator[Fault]:
+    """Yield what is wrong with the messages of one example.
+
+    Args:
+        example: The example.
+        row: Where it is trained.
+        paired: Whether it is learnt as a pair, the target against the rejected reply.
+    """
     if not example.messages:
         yield error("no_messages", "an example has no messages", places=[example.source])
         return
-    for find in (_roles, _texts, _learnt, _order, _pair, _offered, _called):
+    for find in (_roles, _texts, _learnt, _order, *([_pair] if paired else []), _offered, _called):
         for code, message, hint in find(example, row):
             yield error(code, message, hint=hint, places=[example.source])
 
@@ -103,8 +109,6 @@ def _order(example: Example, row: Row) -> Found:
 
 def _pair(example: Example, row: Row) -> Found:
     rejected = example.rejected
-    if row.method != "preference":
-        return
     if rejected is None:
         yield "no_pair", "preference tuning needs a rejected reply in every example", ""
         return

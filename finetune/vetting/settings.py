@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -29,6 +29,22 @@ _NOT_SETTINGS = (
     "integrations",
 )
 """What `extra` may hold besides settings; a backend knows what to do with it."""
+_LOCAL = (
+    "accumulate",
+    "alpha",
+    "beta",
+    "checkpointing",
+    "dropout",
+    "look_every",
+    "packing",
+    "patience",
+    "processes",
+    "sharded",
+    "sharing",
+    "tenant",
+    "warmup",
+)
+"""What `extra` may hold where the training is on this machine."""
 
 
 def settings(recipe: Recipe, row: Row) -> dict[str, float]:
@@ -52,6 +68,7 @@ def epochs(recipe: Recipe, row: Row) -> float:
 def faults(recipe: Recipe, row: Row) -> Iterator[Fault]:
     """Yield what of a recipe the provider does not take."""
     if row.provider == "local":
+        yield from _unknown(recipe, row, _LOCAL)
         return
     for name, value in settings(recipe, row).items():
         setting = row.setting(name)
@@ -63,13 +80,17 @@ def faults(recipe: Recipe, row: Row) -> Iterator[Fault]:
             yield error("no_setting", f"{row.model} does not let `{field}` be set", hint="leave it out")
     if recipe.rank is not None:
         yield error("no_setting", f"{row.provider} does not let the rank be set", hint="leave it out")
-    known = [s.name for s in row.settings] + list(_NOT_SETTINGS)
+    yield from _unknown(recipe, row, [*(s.name for s in row.settings), *_NOT_SETTINGS])
+    yield from _named(recipe, row)
+    yield from _graded(recipe, row)
+
+
+def _unknown(recipe: Recipe, row: Row, known: Sequence[str]) -> Iterator[Fault]:
     for name in recipe.extra:
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            yield error("unknown_setting", f"`{name}` is no setting of {row.model}", hint=f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}")  # fmt: skip
-    yield from _named(recipe, row)
-    yield from _graded(recipe, row)
+            whose = "a training on this machine" if row.provider == "local" else row.model
+            yield error("unknown_setting", f"`{name}` is no setting of {whose}", hint=f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}")  # fmt: skip
 
 
 def _named(recipe: Recipe, row: Row) -> Iterator[Fault]:

@@ -126,6 +126,45 @@ def test_a_small_change_is_lost_in_four_bits_and_that_is_seen(base, tmp_path):
     assert told["Q4_1"] < 0.2
 
 
+def test_the_rounding_of_a_base_in_four_bits_does_not_pass_for_what_was_learnt(base, tmp_path):
+    """An adapter that learnt on 4-bit weights is merged into those, which differ from the base's file by more than it adds."""
+    chance = np.random.default_rng(1)
+    changed, added = as_transformers(base), {}
+    for name in [n for n, v in changed.items() if v.ndim == 2]:
+        rounding = 0.1 * chance.normal(size=changed[name].shape).astype(np.float32)
+        outs, ins = changed[name].shape
+        b, a = (chance.normal(size=s).astype(np.float32) for s in ((outs, 2), (2, ins)))
+        added[name] = (3e-3 * b, a)
+        changed[name] = changed[name] + rounding + 3e-3 * b @ a
+
+    def told(quantisation, **more):
+        return write_model(changed, base, tmp_path / "m.gguf", quantisation=quantisation, **more)
+
+    assert told("Q4_1").cosine > 0.5, "what the file differs by"
+    assert told("Q4_1", added=added).cosine < 0.1 and told("Q4_1", added=added).is_lost
+    assert told("F16", added=added).cosine > 0.99
+    assert told("Q4_1", added={}).cosine == 1.0, "what no adapter changed cannot be lost"
+
+
+def test_all_weights_are_stored_so_that_what_they_learnt_is_kept(base, tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("trl")
+    from finetune import train, weights
+    from finetune.training import Trained
+
+    def stored(change):
+        model = weights.model(find(str(base)), exact=True)
+        torch.manual_seed(0)
+        for value in model.parameters():
+            if value.ndim == 2:
+                value.data += change * torch.randn_like(value)
+        train._saved(tmp_path / "made", Trained(model=model, tokenizer=None, stopped=False), find(str(base)))
+        return metadata(tmp_path / "made/model.gguf")["general.file_type"]
+
+    assert stored(1e-1) == gguf.LlamaFileType.MOSTLY_Q8_0
+    assert stored(2e-4) == gguf.LlamaFileType.MOSTLY_F16
+
+
 @pytest.mark.slow
 def test_a_base_that_could_not_be_served_is_not_trained(tmp_path, dataset):
     pytest.importorskip("trl")
@@ -158,7 +197,7 @@ def test_a_merge_that_lost_the_change_is_not_written(base, tmp_path, monkeypatch
     export = ["finetune", "export", found.id, "--merged", "--out", "out.gguf", "--quantisation"]
     assert main([*export, "F16"]) == 0
     whole = (tmp_path / "out.gguf").read_bytes()
-    assert "the change stored is the one meant" in capsys.readouterr().out
+    assert "the change stored is the one learnt" in capsys.readouterr().out
     assert main([*export, "Q4_1"]) == 1
     out, err = capsys.readouterr()
     said = err.splitlines()[-1]

@@ -83,6 +83,13 @@ def test_options_that_cannot_be_read_are_told(capsys, place, option, value):
     assert code == 2 and option in err
 
 
+def test_files_beside_a_dataset_are_not_left_out_in_silence(capsys, place):
+    (place / "made").mkdir()
+    for given in (["made", "examples.jsonl"], ["examples.jsonl", "made"]):
+        code, _, err = advise(capsys, "finetune", "plan", *given)
+        assert code == 2 and err.splitlines()[-1].endswith("made: a dataset is trained on alone; give its folder only, or files only")  # fmt: skip
+
+
 def test_a_run_makes_one_job_and_waits_for_it(capsys, place, double):
     azure = (
         "--backend",

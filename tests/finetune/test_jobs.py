@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +80,9 @@ def test_a_refusal_is_final_and_told(tmp_path, dataset):
     with pytest.raises(JobRefused, match="closed; use Azure"):
         jobs.submit(key)
     assert (jobs.get(key).state, jobs.get(key).raw) == ("failed", "403")
+    assert jobs.write(RECIPE, dataset).state == "failed", "what may have been paid for is not sent twice"
+    with pytest.raises(JobRefused, match=r"is over \(failed\)"):
+        jobs.control(key, "resume")
     with pytest.raises(JobRefused, match="is over"):
         jobs.submit(key)
 
@@ -176,6 +181,25 @@ def test_what_may_cost_more_than_its_cap_is_not_written(tmp_path, dataset):
     with pytest.raises(JobRefused, match=r"up to \$3.00, more than the cap of \$2.00"):
         jobs.write(RECIPE, dataset, cap_usd=2.0, estimate=Estimate(low=1, high=3))
     assert not jobs.all()
+
+
+def test_jobs_sent_at_the_same_time_stay_within_the_cap_over_all(tmp_path, dataset):
+    for round in range(20):
+        jobs = Jobs(tmp_path / f"{round}", backends=lambda name: Scripted(), open_cap_usd=5.0)
+        meet = threading.Barrier(2)
+
+        def sent(seed, jobs=jobs, meet=meet):
+            recipe, price = replace(RECIPE, seed=seed), Estimate(low=4.0, high=4.0)
+            key = jobs.write(recipe, dataset, cap_usd=4.0, estimate=price).key
+            meet.wait()
+            try:
+                return jobs.submit(key).state
+            except JobRefused as error:
+                assert "may come to $8.00, more than the cap of $5.00 over all" in str(error)
+                return jobs.get(key).state
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(sent, range(2))) == ["running", "written"], round
 
 
 def test_unknown_keys_and_backends_are_told(tmp_path):

@@ -142,6 +142,33 @@ def test_it_is_cancelled_while_it_runs_and_when_it_is_dead(made):
     assert read(folder).stage == "cancelled"
 
 
+FAILING = TRAINER.replace(
+    "        before = read(folder)\n",
+    "        before = read(folder)\n"
+    "        if not (folder / 'room').exists():\n"
+    "            tell(folder, Progress(stage='failed', step=3, message='No space left on device'))\n"
+    "            sys.exit(1)\n",
+).replace("STEPS", "5")
+
+
+@pytest.mark.parametrize("how", ["ordered", "resumed"])
+def test_one_that_failed_goes_on_when_it_is_ordered_again_or_resumed(made, dataset, how):
+    jobs, key, folder = made(command=(sys.executable, "-c", FAILING))
+    jobs.submit(key)
+    failed = jobs.wait(key, every_s=0.05)
+    assert (failed.state, failed.message) == ("failed", "No space left on device")
+    (folder / "room").touch()
+    if how == "resumed":
+        assert jobs.control(key, "resume").state == "running"
+    else:
+        again = jobs.write(failed.recipe, dataset)
+        assert (again.key, again.state, again.message) == (key, "written", "")
+        jobs.submit(key)
+    done = jobs.wait(key, every_s=0.05)
+    assert (done.state, done.message, (folder / "starts").read_text()) == ("succeeded", "", "xx")
+    assert jobs.write(failed.recipe, dataset).state == "succeeded", "what was made is not made again"
+
+
 def test_paused_is_not_dead(made):
     jobs, key, folder = made(500)
     jobs.submit(key)

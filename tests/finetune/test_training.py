@@ -1,5 +1,7 @@
 """The trainer itself, on a model of two layers: one seed, one result, also after kill -9; and what llama.cpp is given."""
 
+import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,15 +15,24 @@ from made_jobs import run
 from advisor.gate.tuning import parity
 from finetune.adapters import Adapters
 from finetune.bases import find, shape
+from finetune.datasets import load as load_dataset
 from finetune.datasets import save, split
+from finetune.defaults import settle
 from finetune.progress import Progress, read
+from finetune.recipe import Recipe
 from rag.local_models import sha256_of
 from router.models import load
 
 pytest.importorskip("trl")
 pytest.importorskip("bitsandbytes")
 
-pytestmark = pytest.mark.slow
+from finetune import training, weights
+
+pytestmark = [
+    pytest.mark.slow,
+    # PEFT and TRL ask for names that Transformers has renamed.
+    pytest.mark.filterwarnings("ignore:.(is_)?gradient_checkpointing. is deprecated:FutureWarning"),
+]
 
 
 def job(place, base, data, **more):
@@ -32,6 +43,14 @@ def weights_of(place):
     adapters = Adapters(place / "adapters")
     (found,) = adapters.all()
     return sha256_of(adapters.path(found.id) / "adapter_model.safetensors"), found
+
+
+def trained(place, base, data, **more):
+    """Train in this process; checkpoints stay in `place/checkpoints`."""
+    recipe, known = Recipe(base=f"local:{base}", **more), load_dataset(data)
+    settings = settle(recipe, parameters=90624, examples=len(known.train))
+    ways = training.Ways(folder=place / "checkpoints", cache=place, tell=lambda _: None, stop=lambda: False)
+    return training.train(find(recipe.base), recipe, settings, (known.train, known.validation), ways)
 
 
 def test_killed_anywhere_it_comes_to_the_same_weights(tmp_path, base, data):
@@ -59,8 +78,6 @@ def test_every_method_learns_and_is_kept(tmp_path, base, data, more):
     assert not Adapters(tmp_path / "adapters").faults(found.id)
 
 
-# PEFT asks for a name that Transformers has renamed.
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 def test_what_learnt_tools_is_served_as_it_learnt_them(tmp_path, base):
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
@@ -79,7 +96,28 @@ def test_what_learnt_tools_is_served_as_it_learnt_them(tmp_path, base):
 def test_a_longest_example_is_refused_and_not_cut(tmp_path, base, data):
     done = run(job(tmp_path, base, data, max_tokens=20))
     assert done.stage == "failed"
-    assert "it is not cut" in done.message and "raise max_tokens" in done.message
+    assert "more than the 20 of max_tokens; it is not cut" in done.message
+    assert done.message.endswith("raise max_tokens, or take long examples out")
+
+
+def test_the_limit_is_the_context_of_the_base(tmp_path, base, data):
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    for context in (64, 16000):
+        config = json.loads((other / "config.json").read_text()) | {"max_position_embeddings": context}
+        (other / "config.json").write_text(json.dumps(config))
+        assert weights.tokenizer(find(f"local:{other}")).model_max_length == context
+    long = replace(example(0), messages=({"role": "user", "content": "x" * 9000}, *example(0).messages[1:]))
+    tok = weights.tokenizer(find(f"local:{other}"))
+    assert training._tables(Recipe(base="local:x"), ([long], []), tok)[1] > 9000, (
+        "longer than any cap of ours"
+    )
+    tok.model_max_length = 64
+    for most in (None, 20, 100_000):
+        with pytest.raises(
+            training.TrainingFailed, match=r"more than the 64 of the base's context.*a longer context$"
+        ):
+            training._tables(Recipe(base="local:x", max_tokens=most), ([long], []), tok)
 
 
 def test_stopped_and_taken_up_again(tmp_path, base, data):
@@ -96,3 +134,39 @@ def test_stopped_and_taken_up_again(tmp_path, base, data):
     paused = read(folder)
     assert paused.stage == "paused" and list((folder / "checkpoints").glob("checkpoint-*"))
     assert shape(find(f"local:{base}")).parameters == 90624
+
+
+def test_killed_after_it_was_stopped_early_it_takes_no_step_more(tmp_path, base, data):
+    def weights_and_metrics():
+        # At this rate the held-out loss soon grows.
+        done = trained(tmp_path, base, data, learning_rate=0.3, epochs=9.5, extra={"look_every": 2, "patience": 2})  # fmt: skip
+        return {n: v.detach().clone() for n, v in done.model.state_dict().items()}, done.metrics
+
+    (first, whole), (second, again) = weights_and_metrics(), weights_and_metrics()
+    assert 0 < whole["best_step"] < whole["steps"] < 66
+    assert all((first[n] == second[n]).all() for n in first)
+    for name in ("steps", "best_step", "held_loss", "train_loss"):
+        assert again[name] == whole[name], name
+
+
+def test_all_weights_are_trained_in_float32_where_the_machine_computes_in_bf16(
+    tmp_path, base, data, monkeypatch
+):
+    import torch
+
+    monkeypatch.setattr(weights, "machine", lambda: weights.Machine(device="cpu", bf16=True, gib=8.0))
+    done, before = trained(tmp_path, base, data, weights="full", epochs=1, learning_rate=1e-6), weights.model(find(f"local:{base}"), exact=True)  # fmt: skip
+    assert all(v.dtype == torch.float32 for v in done.model.parameters())
+    moved = [(v.detach() != before.state_dict()[n]).float().mean().item() for n, v in done.model.named_parameters() if v.ndim == 2]  # fmt: skip
+    assert min(moved) > 0.5, "bf16 would round nearly all of such steps away"
+
+
+def test_one_process_keeps_to_one_gpu(tmp_path):
+    from trl import SFTConfig
+
+    ways = training.Ways(folder=tmp_path, cache=tmp_path, tell=print, stop=bool)
+    given = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, per_device_train_batch_size=3)
+    given._n_gpu = 4  # as on a machine that has so many
+    assert training._alone(given, ways).train_batch_size == 3
+    given._n_gpu = 4
+    assert training._alone(given, replace(ways, ranks=2)).train_batch_size == 12
