@@ -11,10 +11,11 @@ or paid for twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
+from advisor.apply.paying import refused
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import GAPS, Gap
 from advisor.gate import tuning
@@ -68,12 +69,14 @@ class Carried:
         tried: Each remedy alone.
         release: The release with all that were accepted; None if none was.
         decision: Of the gate on that release.
+        left_out: Remedies that were not looked at, by id, with why.
     """
 
     base: str
     tried: tuple[Tried, ...]
     release: str | None
     decision: Decision | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Carrier:
@@ -98,16 +101,19 @@ class Carrier:
 
     def run(self) -> Carried:
         """Make, gate, join, and gate again."""
-        release, tried = self._joined(
-            self._cheapest(self._alone([r for r in self._plan.remedies if self._wanted(r)]))
-        )
+        out = {r.id: why for r in self._plan.remedies if r.kind in MAKERS and (why := self._why_not(r))}
+        wanted = [r for r in self._plan.remedies if r.kind in MAKERS and r.id not in out]
+        release, tried = self._joined(self._cheapest(self._alone(wanted)))
         taken = [t for t in tried if t.standing == "accepted"]
+        nothing = Carried(
+            base=self._place.base.id, tried=tuple(tried), release=None, decision=None, left_out=out
+        )
         if not taken:
-            return Carried(base=self._place.base.id, tried=tuple(tried), release=None, decision=None)
+            return nothing
         decision = taken[0].decision
         if len(taken) > 1:
             decision = self._gated(release, self._remedies(taken), gaps=_gaps(t.made for t in taken))
-        return Carried(base=self._place.base.id, tried=tuple(tried), release=release, decision=decision)
+        return replace(nothing, release=release, decision=decision)
 
     def _remedies(self, tried: Sequence[Tried]) -> list[Remedy]:
         own = {t.made.remedy for t in tried}
@@ -115,12 +121,27 @@ class Carrier:
 
     # One remedy alone
 
-    def _wanted(self, remedy: Remedy) -> bool:
-        if remedy.kind not in MAKERS or not self._place.failures(remedy, held_out=True):
-            return False
+    def _why_not(self, remedy: Remedy) -> str:
+        """Why a remedy is left out; empty if it is not."""
+        place = self._place
+        if (
+            self._only
+            and remedy.kind not in self._only
+            and not any(remedy.id.startswith(o) for o in self._only)
+        ):
+            return "it is not among those that are wanted"
+        if not place.issues_of(remedy):
+            return "its issues are not those of the last run; plan anew with `advise LOGS`"
+        if not place.failures(remedy, held_out=True):
+            taught = len(place.failures(remedy, held_out=False))
+            return (
+                f"all {taught} failures of it are on the half that suggests changes, none is left to judge them; more logs are needed"
+                if taught
+                else "none of its failures is kept for this bot"
+            )
         if remedy.kind == "FineTune" and remedy.blocked and not self._only:
-            return False  # it waits for what is cheaper
-        return not self._only or remedy.kind in self._only or any(remedy.id.startswith(o) for o in self._only)
+            return f"it waits: {'; '.join(remedy.needs)} (--only FineTune tries it all the same)"
+        return ""
 
     def _alone(self, remedies: Sequence[Remedy]) -> list[Tried]:
         """Make and gate each; several that come to the same release, such as pages that one index version adds, are gated as one."""
@@ -136,6 +157,9 @@ class Carrier:
 
     def _made(self, remedy: Remedy, place: Workplace) -> Made:
         state, key = place.state, (self._plan.hash, f"{place.base.id}/{remedy.id}", "made")
+        why = refused(place, remedy)
+        if why:
+            return Made(remedy=remedy.id, kind=remedy.kind, release=None, gaps=frozenset(), what=why)
         known = state.step(*key)
         # What could not be made, for want of money, a key or room, is tried again.
         if known is not None and known["release"] is not None:
@@ -304,7 +328,7 @@ def _changes(base: Release, release: Release) -> dict[str, Any]:
 def as_data(carried: Carried) -> dict[str, Any]:
     """Return what was carried out as plain data, for the ledger and for other programs."""
     return {
-        "base": carried.base, "release": carried.release, "decision": decision_data(carried.decision) if carried.decision else None,
+        "left_out": dict(carried.left_out), "base": carried.base, "release": carried.release, "decision": decision_data(carried.decision) if carried.decision else None,
         "tried": [{**_plain(t.made), "gaps": sorted(t.made.gaps), "standing": t.standing, "why": t.why, "decision": decision_data(t.decision) if t.decision else None} for t in carried.tried],
     }  # fmt: skip
 

@@ -331,7 +331,9 @@ def _means(place: Workplace, issues: Sequence[Issue], failing: Sequence[Exchange
 def _rewritings(place: Workplace, base: Setup, model: ChatModel, teaching: Sequence[Case]) -> Iterator[Edit]:
     """Yield the prompt as a model rewrites it, where one is configured and may be paid for."""
     own = place.config.improve
-    if own.model is None or not place.agreed(f"rewriting the prompt with {own.model}", own.cap_usd):
+    if own.model is None or not place.agreed(
+        "ChangePrompt", f"rewriting the prompt with {own.model}", own.cap_usd
+    ):
         return
     price = Price(input=own.price.input, output=own.price.output) if own.price else None
     budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price)
