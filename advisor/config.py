@@ -126,6 +126,7 @@ class GateSettings(_Strict):
     good: int = Field(default=150, ge=0)
     general: int = Field(default=300, ge=0)
     cap_calls: int = Field(default=10_000, ge=0)
+    cap_usd: float = Field(default=1.0, ge=0)
     margin: float = Field(default=0.02, ge=0, le=1)
     share: float = Field(default=0.1, gt=0, lt=1)
 

@@ -36,6 +36,10 @@ class UnknownRelease(LookupError):
     """A release that the customer's route does not name."""
 
 
+class Moved(RuntimeError):
+    """Another release is live than the one that was to be replaced."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that was done to a route.
@@ -185,11 +189,16 @@ class Live:
     # Changing
 
     def promote(
-        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = "", tried: bool = False
+        self, release: str, *, tenant: str | None = None, task: str | None = None, why: str = "", tried: bool = False, expected: str | None = None
     ) -> Route:  # fmt: skip
-        """Make a release live; a canary or shadow of the route ends. With `tried`, only if it is the canary still."""
+        """Make a release live; a canary or shadow of the route ends. With `tried`, only if it is the canary still.
+
+        Raises:
+            Moved: `expected` is named and is not what is live.
+        """
 
         def change(route: Route | None) -> Route:
+            _expected(route, expected)
             if tried and (route is None or route.canary != release):
                 return _there(route)
             if route is None:
@@ -201,21 +210,23 @@ class Live:
         return self._changed(route_name(tenant, task), change, ("promote", release, why))
 
     def canary(
-        self, release: str, *, share: float, tenant: str | None = None, task: str | None = None, why: str = ""
-    ) -> Route:
+        self, release: str, *, share: float, tenant: str | None = None, task: str | None = None, why: str = "", expected: str | None = None
+    ) -> Route:  # fmt: skip
         """Let a release answer a share of the conversations.
 
         Raises:
+            Moved: `expected` is named and is not what is live.
             ValueError: The share is not within 0-1.
             NothingLive: Nothing is live that it could be held against.
         """
         if not 0 < share < 1:
             raise ValueError(f"a canary answers a share of more than 0 and less than 1, not {share}")
-        return self._changed(
-            route_name(tenant, task),
-            lambda r: replace(_there(r), canary=release, share=share, since=time.time()),
-            ("canary", release, why),
-        )
+
+        def change(route: Route | None) -> Route:
+            _expected(route, expected)
+            return replace(_there(route), canary=release, share=share, since=time.time())
+
+        return self._changed(route_name(tenant, task), change, ("canary", release, why))
 
     def shadow(
         self, release: str | None, *, tenant: str | None = None, task: str | None = None, why: str = ""
@@ -288,6 +299,12 @@ def _there(route: Route | None) -> Route:
     if route is None:
         raise NothingLive("nothing is live on this route yet; promote a release first")
     return route
+
+
+def _expected(route: Route | None, release: str | None) -> None:
+    if release is not None and (route is None or route.release != release):
+        now = "nothing" if route is None else route.release
+        raise Moved(f"{now} is live, no longer {release}, which this was made and gated against; do it anew")
 
 
 def _place(release: str, conversation: str) -> float:

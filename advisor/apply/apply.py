@@ -12,13 +12,14 @@ from advisor import config as settings
 from advisor import inputs
 from advisor.advisor import context_of
 from advisor.apply.carrying import Carried, Carrier, as_data
+from advisor.apply.paying import price_of
 from advisor.apply.workplace import Agreed, Tell, Workplace
 from advisor.diagnosis import Diagnosis
 from advisor.exchange import Exchange
 from advisor.gate.trial import Bench, cases_of
 from advisor.logs.files import InputError
 from advisor.plan import Plan
-from advisor.probing.asking import Budget, Remembered
+from advisor.probing.asking import Budget, CapReached, Remembered
 from advisor.probing.means import Sources, Workshop
 from advisor.probing.subject import Subject
 from advisor.probing.subjects import concerned
@@ -80,16 +81,21 @@ def apply(plan: Plan, config: settings.Config, state: State, index: Index, wishe
 
     Raises:
         InputError: Another process is applying a plan, or nothing of the last run is known.
-        CapReached: Money or calls are at their end; what was asked is kept.
+            Money or calls are at their end; what was asked is kept.
     """
     seen = list(state.exchanges())
     if not seen or not state.issues():
         raise InputError(f"{state.path}: nothing of the last run is known; run `advise LOGS` first")
-    with alone(config.state):
-        return [
-            _on_route(name, release, systems, plan, (config, state, index, wishes, seen))
-            for name, release, systems in concerned(config.state, seen)
-        ]
+    try:
+        with alone(config.state):
+            return [
+                _on_route(name, release, systems, plan, (config, state, index, wishes, seen))
+                for name, release, systems in concerned(config.state, seen, _bases(plan, config, state))
+            ]
+    except CapReached as reached:
+        raise InputError(
+            f"{reached}; answers are kept: run again, or raise gate.cap_calls or gate.cap_usd"
+        ) from None
 
 
 @contextmanager
@@ -106,7 +112,9 @@ def alone(folder: Path) -> Iterator[None]:
         with exclusive(lock, wait_s=1):
             yield
     except Locked:
-        raise InputError(f"{lock}: another process is applying a plan; wait for it") from None
+        raise InputError(
+            f"{lock}: another process is applying a plan or reads logs for one; wait for it"
+        ) from None
 
 
 def _on_route(
@@ -123,6 +131,16 @@ def _on_route(
         _goes_live(name, carried, action, reason, (config, index, wishes))
     _noted(state, plan, name, carried, action, reason)
     return Applied(route=name, carried=carried, action=action, reason=reason)
+
+
+def _bases(plan: Plan, config: settings.Config, state: State) -> dict[str, Release]:
+    """Return, by route, what was live when the plan began there, as long as nobody else has changed it: the bot of the log."""
+    found = {}
+    for name, route in Live(config.state).routes().items():
+        known = state.step(plan.hash, f"route {name}", "begun")
+        if known is not None and route.release in (known["base"], known["goes"]):
+            found[name] = Releases(config.state).get(known["base"])
+    return found
 
 
 def _begun(name: str, release: Release, plan: Plan, config: settings.Config, state: State) -> Release:
@@ -147,7 +165,10 @@ def _place(
     workshop = Workshop(own, config, Sources(documents=documents, snapshot=snapshot))
     issues = {i.id: i for i in state.issues()}
     cases = cases_of(issues.values(), own, sources=workshop.sources)
-    budget = Budget(calls=config.gate.cap_calls)
+    price = price_of(release, config)
+    # What is free needs no dollars; of what is not, none may be spent before somebody agreed.
+    paid = price is not None and (price.input > 0 or price.output > 0)
+    budget = Budget(calls=config.gate.cap_calls, usd=0.0 if paid else None, price=price)
     loaded: dict[str, ChatModel] = {}
 
     def load(reference: str) -> ChatModel:
@@ -160,7 +181,7 @@ def _place(
 
     return Workplace(
         config=config, state=state, index=index, issues=issues, seen=own, cases=cases, workshop=workshop, bench=Bench(model=remembered, context=context_of(config)),
-        base=release, load=load, agreed=wishes.agreed, tell=wishes.tell,
+        base=release, budget=budget, load=load, agreed=wishes.agreed, tell=wishes.tell,
     )  # fmt: skip
 
 
@@ -169,7 +190,8 @@ def _decided(carried: Carried, wishes: Wishes) -> tuple[Action, str]:
         reasons = [f"{t.made.kind}: {t.why}" for t in carried.tried]
         refused = any(t.standing == "refused" for t in carried.tried)
         few = any(t.standing == "not enough evidence" for t in carried.tried)
-        told = "; ".join(reasons) or "no remedy of the plan can be made for it"
+        reasons += [f"remedy {id[:8]} left out: {why}" for id, why in carried.left_out.items()]
+        told = "; ".join(reasons) or "the plan has no remedy that can be carried out"
         return ("refused" if refused else "not enough evidence" if few else "nothing to do"), told
     decision = carried.decision
     if decision.verdict in ("refuse", "not enough evidence"):
@@ -182,7 +204,11 @@ def _decided(carried: Carried, wishes: Wishes) -> tuple[Action, str]:
 def _goes_live(
     name: str, carried: Carried, action: Action, reason: str, parts: tuple[settings.Config, Index, Wishes]
 ) -> None:
-    """Move the pointer, unless it points there already."""
+    """Move the pointer, unless it points there already.
+
+    Raises:
+        Moved: Another release than the base was made live meanwhile.
+    """
     config, index, wishes = parts
     release = carried.release or ""
     tenant, _, task = name.partition("/")
@@ -193,12 +219,12 @@ def _goes_live(
     }
     live = Live(config.state)
     route = live.routes()[name]
-    if action == "canary":
+    if action == "canary" and route.release != release:
         if route.canary != release:
-            live.canary(release, share=wishes.share, **whom)
+            live.canary(release, share=wishes.share, expected=carried.base, **whom)
         return
     if route.release != release:
-        live.promote(release, **whom)
+        live.promote(release, expected=carried.base, **whom)
     version = Releases(config.state).get(release).index
     if version is not None and index.live.version != version:
         index.promote(version)

@@ -1,5 +1,8 @@
 """Carrying out: a plan's remedies made as releases in staging, each gated alone, then together; then live, or not.
 
+Remedies that change different parts of a release are put together part by part. One that changes a part that another has changed
+already is made once more on the release that has the other, and gated there, so that neither takes the other back.
+
 Every step is written down when it is done (`State.note_step`), answers of the bot are kept by what was asked, index versions and
 releases are named by their content, and jobs are sent once; so a run that is killed is finished by the next, and nothing is done
 or paid for twice.
@@ -7,11 +10,12 @@ or paid for twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
+from advisor.apply.paying import refused
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import GAPS, Gap
 from advisor.gate import tuning
@@ -28,15 +32,21 @@ MAKERS: dict[str, str] = {
 }
 """Kind of remedy to `module:function` of what makes it: `(Workplace, Remedy) -> Made`."""
 
+_PARTS = ("model", "prompt", "index", "contract", "generation", "retrieving", "fallback")
+"""Parts of a release that remedies change."""
+
 _UNREAD = 20
 """Conversations in which a tuned model is asked without pages too."""
 
-Standing = Literal["accepted", "cheaper is as good", "refused", "not enough evidence", "not made"]
+Standing = Literal[
+    "accepted", "cheaper is as good", "left for later", "refused", "not enough evidence", "not made"
+]
+"""`left for later` is what was accepted alone and cannot be had beside the others; its failures are planned for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One remedy alone.
+    """One remedy alone, or on the release of those before it where it changes what they change.
 
     Attributes:
         decision: Of the gate; None if nothing was made.
@@ -59,12 +69,14 @@ class Carried:
         tried: Each remedy alone.
         release: The release with all that were accepted; None if none was.
         decision: Of the gate on that release.
+        left_out: Remedies that were not looked at, by id, with why.
     """
 
     base: str
     tried: tuple[Tried, ...]
     release: str | None
     decision: Decision | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Carrier:
@@ -89,48 +101,72 @@ class Carrier:
 
     def run(self) -> Carried:
         """Make, gate, join, and gate again."""
-        tried = self._cheapest(self._alone([r for r in self._plan.remedies if self._wanted(r)]))
+        out = {r.id: why for r in self._plan.remedies if r.kind in MAKERS and (why := self._why_not(r))}
+        wanted = [r for r in self._plan.remedies if r.kind in MAKERS and r.id not in out]
+        release, tried = self._joined(self._cheapest(self._alone(wanted)))
         taken = [t for t in tried if t.standing == "accepted"]
+        nothing = Carried(
+            base=self._place.base.id, tried=tuple(tried), release=None, decision=None, left_out=out
+        )
         if not taken:
-            return Carried(base=self._place.base.id, tried=tuple(tried), release=None, decision=None)
-        release = self._joined([t.made for t in taken])
+            return nothing
         decision = taken[0].decision
         if len(taken) > 1:
-            remedies = [r for r in self._plan.remedies if any(t.made.remedy == r.id for t in taken)]
-            decision = self._gated(
-                release, remedies, gaps=frozenset[Gap]().union(*(t.made.gaps for t in taken))
-            )
-        return Carried(base=self._place.base.id, tried=tuple(tried), release=release, decision=decision)
+            decision = self._gated(release, self._remedies(taken), gaps=_gaps(t.made for t in taken))
+        return replace(nothing, release=release, decision=decision)
+
+    def _remedies(self, tried: Sequence[Tried]) -> list[Remedy]:
+        own = {t.made.remedy for t in tried}
+        return [r for r in self._plan.remedies if r.id in own]
 
     # One remedy alone
 
-    def _wanted(self, remedy: Remedy) -> bool:
-        if remedy.kind not in MAKERS or not self._place.failures(remedy, held_out=True):
-            return False
+    def _why_not(self, remedy: Remedy) -> str:
+        """Why a remedy is left out; empty if it is not."""
+        place = self._place
+        if (
+            self._only
+            and remedy.kind not in self._only
+            and not any(remedy.id.startswith(o) for o in self._only)
+        ):
+            return "it is not among those that are wanted"
+        if not place.issues_of(remedy):
+            return "its issues are not those of the last run; plan anew with `advise LOGS`"
+        if not place.failures(remedy, held_out=True):
+            taught = len(place.failures(remedy, held_out=False))
+            return (
+                f"all {taught} failures of it are on the half that suggests changes, none is left to judge them; more logs are needed"
+                if taught
+                else "none of its failures is kept for this bot"
+            )
         if remedy.kind == "FineTune" and remedy.blocked and not self._only:
-            return False  # it waits for what is cheaper
-        return not self._only or remedy.kind in self._only or any(remedy.id.startswith(o) for o in self._only)
+            return f"it waits: {'; '.join(remedy.needs)} (--only FineTune tries it all the same)"
+        return ""
 
     def _alone(self, remedies: Sequence[Remedy]) -> list[Tried]:
         """Make and gate each; several that come to the same release, such as pages that one index version adds, are gated as one."""
-        made = [(r, self._made(r)) for r in remedies]
+        made = [(r, self._made(r, self._place)) for r in remedies]
         decisions: dict[str, Decision] = {}
         for _, one in made:
             if one.release is not None and one.release not in decisions:
                 same = [(r, m) for r, m in made if m.release == one.release]
-                gaps = frozenset[Gap]().union(*(m.gaps for _, m in same))
-                decisions[one.release] = self._gated(one.release, [r for r, _ in same], gaps=gaps)
+                decisions[one.release] = self._gated(
+                    one.release, [r for r, _ in same], gaps=_gaps(m for _, m in same)
+                )
         return [_tried(m, decisions.get(m.release or "")) for _, m in made]
 
-    def _made(self, remedy: Remedy) -> Made:
-        state, key = self._place.state, (self._plan.hash, f"{self._place.base.id}/{remedy.id}", "made")
+    def _made(self, remedy: Remedy, place: Workplace) -> Made:
+        state, key = place.state, (self._plan.hash, f"{place.base.id}/{remedy.id}", "made")
+        why = refused(place, remedy)
+        if why:
+            return Made(remedy=remedy.id, kind=remedy.kind, release=None, gaps=frozenset(), what=why)
         known = state.step(*key)
         # What could not be made, for want of money, a key or room, is tried again.
         if known is not None and known["release"] is not None:
             return Made(**{**known, "gaps": frozenset(g for g in GAPS if g in known["gaps"])})
         module, _, name = MAKERS[remedy.kind].partition(":")
         maker: Callable[[Workplace, Remedy], Made] = getattr(import_module(module), name)
-        made = maker(self._place, remedy)
+        made = maker(place, remedy)
         state.note_step(*key, {**_plain(made), "gaps": sorted(made.gaps)})
         return made
 
@@ -151,7 +187,10 @@ class Carrier:
                 if not set(shared[0].issues) & set(shared[1].issues):
                     continue
                 gaps = cheap.made.gaps & dear.made.gaps
-                first, second = (self._pairs(t.made.release or "", shared, gaps=gaps) for t in (dear, cheap))
+                first, second = (
+                    self._pairs(t.made.release or "", shared, gaps=gaps, base=self._place.base)
+                    for t in (dear, cheap)
+                )
                 wins, seen = better(first, second)
                 if not wins:
                     why = f"{cheap.made.what} is cheaper and as good: {seen.after.value:.0%} against {seen.before.value:.0%} of {seen.n} held-out failures good"
@@ -160,25 +199,58 @@ class Carrier:
 
     # Together
 
-    def _joined(self, made: Sequence[Made]) -> str:
-        """Return the release with the changes of all: prompt and settings of the one, index of another, model of a third."""
+    def _joined(self, tried: Sequence[Tried]) -> tuple[str, list[Tried]]:
+        """Return the release with the changes of all that are accepted, and how each stands once it is there."""
         base, release = self._place.base, self._place.base
-        for part in made:
-            own = self._place.releases.get(part.release or "")
-            for name in ("model", "prompt", "index", "contract", "generation", "retrieving", "fallback"):
-                if getattr(own, name) != getattr(base, name):
-                    release = replace(release, **{name: getattr(own, name)})
-        return self._place.kept(release)
+        found: list[Tried] = []
+        for one in tried:
+            if one.standing == "accepted":
+                changes = _changes(base, self._place.releases.get(one.made.release or ""))
+                before = _changes(base, release)
+                clash = sorted(n for n in changes.keys() & before.keys() if changes[n] != before[n])
+                if not clash:
+                    release = replace(release, **changes)
+                else:
+                    one = self._after(release, one, [t for t in found if t.standing == "accepted"], clash)
+                    if one.standing == "accepted":
+                        release = self._place.releases.get(one.made.release or "")
+            found.append(one)
+        return self._place.kept(release), found
+
+    def _after(self, release: Release, alone: Tried, before: Sequence[Tried], clash: Sequence[str]) -> Tried:
+        """Make a remedy once more on the release of those before it, which change the same parts; what those mend must stay mended."""
+        later = replace(alone, standing="left for later", why=f"others change the {' and '.join(clash)} too")
+        if "model" in clash:
+            return replace(later, why=f"{later.why}, and only one of two models can answer")
+        (remedy,) = self._remedies([alone])
+        made = self._made(remedy, replace(self._place, base=release))
+        if made.release is None:
+            return replace(later, why=f"{later.why}; on top of theirs: {made.what}")
+        all_of = [*before, replace(alone, made=made)]
+        decision = self._gated(
+            made.release, self._remedies(all_of), gaps=_gaps(t.made for t in all_of), base=release
+        )
+        again = _tried(made, decision)
+        return (
+            again
+            if again.standing == "accepted"
+            else replace(later, why=f"{later.why}; on top of theirs: {again.why}")
+        )
 
     # The gate
 
-    def _gated(self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap]) -> Decision:
-        return decide(self._pairs(release, remedies, gaps=gaps), margin=self._place.config.gate.margin)
+    def _gated(
+        self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap], base: Release | None = None
+    ) -> Decision:
+        found = self._pairs(release, remedies, gaps=gaps, base=base or self._place.base)
+        return decide(found, margin=self._place.config.gate.margin)
 
-    def _pairs(self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap]) -> list[Pair]:
+    def _pairs(
+        self, release: str, remedies: Sequence[Remedy], *, gaps: frozenset[Gap], base: Release
+    ) -> list[Pair]:
         failures = {c.id: c for r in remedies for c in self._place.failures(r, held_out=True)}
         cases = [*failures.values(), *self._place.good(held_out=True, most=self._most_good)]
-        base, changed = self._place.base, self._place.releases.get(release)
+        changed = self._place.releases.get(release)
         before, after = self._asked(base, cases), self._asked(changed, cases)
         chosen = None
         if base.generation.temperature > 0:
@@ -244,10 +316,19 @@ def _tried(made: Made, decision: Decision | None) -> Tried:
     return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
 
 
+def _gaps(made: Iterable[Made]) -> frozenset[Gap]:
+    return frozenset(g for m in made for g in m.gaps)
+
+
+def _changes(base: Release, release: Release) -> dict[str, Any]:
+    """Return the parts in which a release is another than the one it was made from."""
+    return {n: getattr(release, n) for n in _PARTS if getattr(release, n) != getattr(base, n)}
+
+
 def as_data(carried: Carried) -> dict[str, Any]:
     """Return what was carried out as plain data, for the ledger and for other programs."""
     return {
-        "base": carried.base, "release": carried.release, "decision": decision_data(carried.decision) if carried.decision else None,
+        "left_out": dict(carried.left_out), "base": carried.base, "release": carried.release, "decision": decision_data(carried.decision) if carried.decision else None,
         "tried": [{**_plain(t.made), "gaps": sorted(t.made.gaps), "standing": t.standing, "why": t.why, "decision": decision_data(t.decision) if t.decision else None} for t in carried.tried],
     }  # fmt: skip
 

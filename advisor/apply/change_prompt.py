@@ -339,7 +339,7 @@ def _rewritings(place: Workplace, base: Setup, model: ChatModel, teaching: Seque
     what = f"rewriting the prompt with {own.model}"
     if price is None:
         what += f" ({own.cap_calls} calls at most; set `improve.price`, as dollars are capped only then)"
-    if not place.agreed(what, own.cap_usd if price is not None else inf):
+    if not place.agreed("ChangePrompt", what, own.cap_usd if price is not None else inf):
         return
     budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price)
     writer = Remembered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from advisor.apply.requests import Draft
+from advisor.probing.asking import CapReached
 from router.models.port import ChatModel, ModelError
 
 _RULES = (
@@ -16,7 +17,7 @@ _LONGEST = 4000
 
 
 def by_model(model: ChatModel) -> Draft:
-    """Return a draft writer; lines with figures are left out, and a model that fails gives no draft."""
+    """Return a draft writer; lines with figures are left out, and a model that fails, or that may be asked no more, gives no draft."""
 
     def draft(request: str) -> str:
         asked = f"<request>\n{request}\n</request>"
@@ -24,7 +25,7 @@ def by_model(model: ChatModel) -> Draft:
             answer = model.complete(
                 ({"role": "system", "content": _RULES}, {"role": "user", "content": asked})
             )
-        except ModelError:
+        except (CapReached, ModelError):
             return ""
         kept = (line for line in (answer.text or "")[:_LONGEST].splitlines() if not _FIGURE.search(line))
         return "\n".join(kept).strip()

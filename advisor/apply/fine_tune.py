@@ -154,7 +154,7 @@ def _refused(place: Workplace, recipe: Recipe, report: Report) -> str:
     if not report.ok:
         return f"not trained: {'; '.join(str(f) for f in report.faults if f.level == 'error')}"
     usd = report.estimate.high
-    if usd > 0 and not place.agreed(f"training {recipe.base}", usd):
+    if usd > 0 and not place.agreed("FineTune", f"training {recipe.base}", usd):
         return f"not agreed: training {recipe.base} may cost up to ${usd:.2f}"
     return ""
 

@@ -235,6 +235,14 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     )
     gaps: frozenset[Gap] = frozenset({"knowledge"})
     about = {"proposal": found.as_data()}
+    newest = place.index.live.version
+    helps = found.verification is not None and found.verification.verdict != "refused"
+    if not helps and place.base.index not in (None, newest):
+        # After `advise rollback` the index has what the release lacks: the gate says whether that is good now.
+        return Made(
+            remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, index=newest)), gaps=gaps, what=f"version {newest} of the index, which is live there",
+            cost=1, about=about,
+        )  # fmt: skip
     if found.version is None or found.verification is None:
         told = (
             f"no page holds the answers; {len(found.requests)} page(s) to be written"

@@ -12,6 +12,7 @@ from advisor.exchange import Exchange
 from advisor.gate.trial import Bench, Case
 from advisor.issues import Issue
 from advisor.plan import Remedy
+from advisor.probing.asking import Budget
 from advisor.probing.means import Workshop
 from advisor.probing.subject import Released
 from advisor.state import State
@@ -20,8 +21,8 @@ from router.models.port import ChatModel
 from router.prompts import Prompt, Prompts
 from router.releases import Release, Releases
 
-Agreed = Callable[[str, float], bool]
-"""Asks a person whether something may be paid for: what it is, and at most how many US dollars."""
+Agreed = Callable[[str, str, float], bool]
+"""Asks whether something may be paid for: for which kind of remedy, what it is, and at most how many US dollars; infinite if nobody knows."""
 
 Tell = Callable[[str, int, int], None]
 """Called with what is being done, and how many of how many."""
@@ -63,6 +64,7 @@ class Workplace:
         workshop: Makes means.
         bench: Asks and judges.
         base: The release that is changed.
+        budget: What asking the bot may cost; of dollars, what was agreed to.
         load: Gives the model of a reference.
         agreed: Asks before anything is paid for.
         tell: Called now and then.
@@ -77,6 +79,7 @@ class Workplace:
     workshop: Workshop
     bench: Bench
     base: Release
+    budget: Budget
     load: Callable[[str], ChatModel]
     agreed: Agreed
     tell: Tell

@@ -9,26 +9,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 from advisor import config as settings
-from advisor.apply.apply import Applied, Wishes, apply
-from advisor.apply.carrying import Carried, Tried
+from advisor.apply.apply import Applied, Wishes, alone, apply
+from advisor.apply.carrying import MAKERS, Carried, Tried
 from advisor.apply.cases import cases
 from advisor.apply.drafting import by_model
 from advisor.apply.requests import as_markdown, from_data
 from advisor.apply.trial import summary
 from advisor.apply.update_index import Proposal, propose
-from advisor.cli.asking import agreed
+from advisor.cli.asking import agreed, paying
 from advisor.cli.declaring import common, loaded, plan_file, planned
 from advisor.cli.faults import told
 from advisor.cli.progress import Line
 from advisor.inputs import pages
 from advisor.logs.files import InputError
 from advisor.plan import Plan
+from advisor.probing.asking import Budget, Remembered
 from advisor.state import Outcome, State, opened
 from rag.files import write
 from rag.index import Index
 from router.live import Live
 from router.models import load as load_model
-from router.models.port import ModelMissing
+from router.models.port import ChatModel, ModelMissing
+from router.releases import Price
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +52,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="USD",
-        help="pay for up to this much without asking (default 0)",
+        help="pay for up to this much in all without asking (default 0)",
     )
     parser.add_argument(
         "--weak",
@@ -67,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     config = loaded(args)
     file, plan = planned(args, config)
+    for wish in args.only:
+        if wish not in MAKERS and not any(r.id.startswith(wish) for r in plan.remedies):
+            raise InputError(f"--only {wish}: neither a kind ({', '.join(MAKERS)}) nor an id of {file}")
     if not Live(config.state).routes():
         return _index_only(args, config, plan, file)
     with (
@@ -77,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     ):
         wishes = Wishes(
             only=tuple(args.only),
-            agreed=_paying(args.pay),
+            agreed=paying(args.pay),
             live=_going_live(args.yes),
             tell=line.tell,
             share=config.gate.share,
@@ -91,15 +96,9 @@ def run(args: argparse.Namespace) -> int:
         if args.json
         else _told(done, out)
     )
-    return 0
-
-
-def _paying(most: float) -> Callable[[str, float], bool]:
-    def pays(what: str, usd: float) -> bool:
-        cost = f"{what} may cost up to ${usd:.2f}"
-        return usd <= most or agreed(f"{cost}. Pay?", otherwise=f"{cost}; say --pay {usd:.2f} to allow it")
-
-    return pays
+    wanted = any(r.kind in MAKERS for r in plan.remedies)
+    live = bool(done) and all(a.action in ("promoted", "canary") for a in done)
+    return 0 if live or not wanted else 1
 
 
 def _going_live(yes: bool) -> Callable[[Carried], bool]:
@@ -153,17 +152,24 @@ def _index_only(args: argparse.Namespace, config: settings.Config, plan: Plan, f
     kinds: set[str] = {r.kind for r in plan.remedies}
     if "UpdateIndex" not in kinds:
         print(f"{file}: nothing about the index in it" + (f"; {_others(kinds)}" if kinds else ""))
-        return 0
+        return 1 if kinds & MAKERS.keys() else 0
     out = args.out or config.state
-    with told(), opened(config.state) as state, Index(config.index.folder or config.state / "index") as index:
+    folder = config.index.folder or config.state / "index"
+    with told(), opened(config.state) as state, Index(folder) as index, alone(config.state):
+        before = _finished(state, plan, index)
         proposal = _proposed(config, state, index)
         _written(proposal, out)
-        verdict = _carried_out(args, proposal, index)
         issues = [i for r in plan.remedies if r.kind == "UpdateIndex" for i in r.issues]
-        word = f"applied: {verdict}" if verdict.startswith("Applied") else verdict
-        state.note_outcome(
-            Outcome(kind="UpdateIndex", verdict=word, body={**proposal.as_data(), "issues": issues})
-        )
+        body = {**proposal.as_data(), "issues": issues}
+        verdict = _not_now(args, proposal, index)
+        if verdict:
+            state.note_outcome(Outcome(kind="UpdateIndex", verdict=verdict, body=body))
+        elif proposal.version is not None:
+            # Written down first, so that after a kill the next run knows that it was applied.
+            state.note_step(plan.hash, "index", "begun", body)
+            index.promote(proposal.version)
+            verdict = _finished(state, plan, index)
+        done = bool(before) or index.live.version == proposal.version
     if args.json:
         print(json.dumps({**proposal.as_data(), "outcome": verdict}, ensure_ascii=False, indent=2))
     else:
@@ -172,7 +178,7 @@ def _index_only(args: argparse.Namespace, config: settings.Config, plan: Plan, f
             print(f"pages to be written: {out / 'requests'}")
         if kinds - {"UpdateIndex"}:
             print(_others(kinds))
-    return 0
+    return 0 if done else 1
 
 
 def proposed(config: settings.Config) -> Proposal:
@@ -185,7 +191,7 @@ def _proposed(config: settings.Config, state: State, index: Index) -> Proposal:
     draft = None
     if config.judge.model:
         try:
-            draft = by_model(load_model(config.judge.model))
+            draft = by_model(_judge(config.judge.model, config))
         except ModelMissing as error:
             raise InputError(str(error)) from error
     return propose(
@@ -195,6 +201,14 @@ def _proposed(config: settings.Config, state: State, index: Index) -> Proposal:
         draft=draft,
         reranker=config.index.try_reranker,
     )
+
+
+def _judge(reference: str, config: settings.Config) -> ChatModel:
+    """The judge, within its own caps; what it wrote is kept by what was asked."""
+    own = config.judge
+    price = Price(input=own.price.input, output=own.price.output) if own.price else None
+    budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price)
+    return Remembered(reference, load_model(reference), config.state / "probes.db", budget)
 
 
 def _others(kinds: set[str]) -> str:
@@ -212,7 +226,19 @@ def _written(proposal: Proposal, out: Path) -> None:
         write(as_markdown(request), out / "requests" / f"{request.id}.md")
 
 
-def _carried_out(args: argparse.Namespace, proposal: Proposal, index: Index) -> str:
+def _finished(state: State, plan: Plan, index: Index) -> str:
+    """Write down, once, that the version which a plan made live was applied; return that in words, empty if it is not live."""
+    body = state.step(plan.hash, "index", "begun")
+    if body is None or index.live.version != body["version"]:
+        return ""
+    verdict = f"Applied: version {body['version']} is live (take back: advise index rollback)"
+    outcome = Outcome(kind="UpdateIndex", verdict=f"applied: {verdict}", body=body)
+    state.note_outcome(outcome, once=(plan.hash, f"index {body['version']}", "outcome"))
+    return verdict
+
+
+def _not_now(args: argparse.Namespace, proposal: Proposal, index: Index) -> str:
+    """Why the staged version does not go live now; empty if it does."""
     if proposal.version is None or proposal.verification is None:
         return "Nothing to change in the index"
     if index.live.version == proposal.version:
@@ -226,5 +252,4 @@ def _carried_out(args: argparse.Namespace, proposal: Proposal, index: Index) -> 
     question = "\n".join((*summary(proposal), f"Make version {proposal.version} live?"))
     if not (args.yes or agreed(question)):
         return f"Not applied yet; version {proposal.version} waits (`advise apply --yes`)"
-    index.promote(proposal.version)
-    return f"Applied: version {proposal.version} is live (take back: advise index rollback)"
+    return ""

@@ -11,14 +11,14 @@ from rag.index import IndexFailed, IndexMissing
 from rag.snapshot import UnknownFilter
 from rag.stores.port import StoreFailed, StoreMissing
 from rag.versions import UnknownVersion
-from router.live import NothingLive, UnknownTenant
+from router.live import Moved, NothingLive, UnknownTenant
 from router.models.port import ModelError
 from router.prompts import PromptMissing
 from router.releases import ReleaseMissing
 
 _FAULTS = (
     IndexFailed, IndexMissing, EmbedderMissing, EmbedderFailed, StoreMissing, StoreFailed, UnknownVersion, UnknownFilter,
-    NothingLive, UnknownTenant, PromptMissing, ReleaseMissing, ModelError,
+    Moved, NothingLive, UnknownTenant, PromptMissing, ReleaseMissing, ModelError,
 )  # fmt: skip
 
 

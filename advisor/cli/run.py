@@ -14,6 +14,7 @@ from typing import Any
 from advisor import config as settings
 from advisor.advisor import Advisor
 from advisor.apply.apply import Applied, Wishes, alone, apply
+from advisor.cli.asking import within
 from advisor.cli.conditions import parsed, tripped
 from advisor.cli.declaring import common, loaded
 from advisor.cli.faults import told
@@ -104,10 +105,9 @@ def _applied(config: settings.Config, plan: Any, state: State, index: Index) -> 
     allowed = {kind: usd for kind, usd in config.run.allow.model_dump().items() if usd is not None}
     if not allowed:
         return []
-    most = {"usd": max(allowed.values())}
     wishes = Wishes(
         only=tuple(allowed),
-        agreed=lambda what, usd: usd <= most["usd"],
+        agreed=within(allowed),
         live=lambda carried: True,
         tell=lambda what, done, total: None,
         share=config.gate.share,

@@ -89,16 +89,21 @@ def bots(
 
 
 def concerned(
-    folder: Path, seen: Sequence[tuple[Exchange, Diagnosis]]
+    folder: Path, seen: Sequence[tuple[Exchange, Diagnosis]], before: Mapping[str, Release] | None = None
 ) -> Iterator[tuple[str, Release, frozenset[str] | None]]:
-    """Yield the live releases with the system prompts of the log that are theirs; None for all, where only one is live and none fits."""
+    """Yield the live releases with the system prompts of the log that are theirs; None for all, where only one is live and none fits.
+
+    `before` holds, by route, a release that was live there when the log was written, whose prompt counts as well.
+    """
     routes = Live(folder).routes()
     told = {_plain(e.system): e.system for e, _ in seen}
     for name, route in routes.items():
         release = Releases(folder).get(route.release)
-        own = told.get(_plain(Prompts(folder).get(release.prompt).system))
-        if own is not None:
-            yield name, release, frozenset({own})
+        ours = (release, *(r for n, r in (before or {}).items() if n == name))
+        prompts = {_plain(Prompts(folder).get(r.prompt).system) for r in ours}
+        own = frozenset(told[p] for p in prompts if p in told)
+        if own:
+            yield name, release, own
         elif len(routes) == 1:
             yield name, release, None
 

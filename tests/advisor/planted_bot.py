@@ -47,10 +47,34 @@ def sometimes(messages):
     return f"{text} {CTA}" if any(right(p) == text for p in PLACES[::3]) else text
 
 
+def obeying(messages):
+    """Breaks one rule where the price is even and another where it is odd, unless its prompt states them."""
+    text, stated = answer(messages), " ".join(m["content"] for m in messages if m["role"] == "system")
+    if not any(right(p) == text for p in PLACES):
+        return text
+    if text in {right(p) for p in PLACES[::2]}:
+        return text.replace("euros", "EUR") if "euros" in stated else text
+    return text.replace("euros", "EUR") + ("" if "cheers" in stated else " Oh cheers.")
+
+
 def make(name, **options):
     says = {
         "sometimes": sometimes,
+        "obeying": obeying,
         "tuned": lambda m: f"{answer(m)} {CTA}",
         "ruined": lambda m: f"Parcels are fun! {CTA}",
     }
     return Scripted(name, outputs=says.get(name, answer))
+
+
+def forgetful(name, **options):
+    """Follows one rule at most."""
+
+    def first(messages):
+        cut = [
+            {**m, "content": m["content"].partition('"euros"')[0]} if "cheers" in m["content"] else m
+            for m in messages
+        ]
+        return obeying(cut)
+
+    return Scripted(name, outputs=first)

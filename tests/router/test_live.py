@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.live import Choice, Live, NothingLive, UnknownTenant
+from router.live import Choice, Live, Moved, NothingLive, UnknownTenant
 
 
 def test_nothing_is_live_at_first(tmp_path):
@@ -168,3 +168,14 @@ def test_whatever_is_done_one_release_is_live_and_back_leads_back(tmp_path_facto
         route = live.routes()["*"]
         assert route.release not in route.previous
         assert live.choose().release in (route.release, route.canary)
+
+
+def test_what_is_expected_to_be_live_must_be(tmp_path):
+    live = Live(tmp_path)
+    live.promote("a")
+    live.promote("b", expected="a")
+    with pytest.raises(Moved, match="b is live, no longer a"):
+        live.promote("c", expected="a")
+    with pytest.raises(Moved):
+        live.canary("c", share=0.5, expected="a")
+    assert (live.routes()["*"].release, live.routes()["*"].canary) == ("b", None)

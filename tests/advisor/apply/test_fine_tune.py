@@ -17,6 +17,7 @@ from router.chatbot import Chatbot
 CONFIG = (
     f"documents: [help]\nlabels: null\ncontract: {{rules: [{{kind: ends_with, text: '{CTA}', cause: required_element}}]}}\n"
     "index: {embedder: static, store: memory, sources: [help]}\n"
+    "probe: {price: {input: 0, output: 0}}\n"
     "chat: {model: 'planted:shop', prompt: prompt.txt, cite: false, grounded: false}\ntrain: {base: 'local:smollm2'}\n"
 )
 
@@ -68,7 +69,11 @@ def place(tmp_path, monkeypatch, capsys):
 
 
 def applied(capsys, *more):
-    (done,) = json.loads(told(capsys, "apply", "--only", "FineTune", "--yes", "--json", *more))
+    """What came of it; whether it went live is the exit code too."""
+    capsys.readouterr()
+    code = main(["apply", "--only", "FineTune", "--yes", "--json", *more])
+    (done,) = json.loads(capsys.readouterr().out)
+    assert code == (0 if done["action"] in ("promoted", "canary") else 1)
     return done
 
 

@@ -34,7 +34,7 @@ WORDS = {
 KINDS = ["blue", "second", "business", "old", "gold", "family"]
 TEXTS = [(t.format(k), label) for k in KINDS for label, own in WORDS.items() for t in own]
 CONFIG = (
-    "contract: {labels: [card, parcel, invoice]}\nlabelled: labelled.csv\nchat: {model: 'sorter:x', prompt: prompt.txt, retrieve: false, strict: false, retries: 0}\n"
+    "contract: {labels: [card, parcel, invoice]}\nlabelled: labelled.csv\nprobe: {price: {input: 0, output: 0}}\nchat: {model: 'sorter:x', prompt: prompt.txt, retrieve: false, strict: false, retries: 0}\n"
     "index: {embedder: static, store: memory}\ntrain: {base: 'local:smollm2'}\n"
 )
 

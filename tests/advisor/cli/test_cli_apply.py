@@ -1,10 +1,13 @@
 """`advise apply` on a small shop: staged, proved, made live, taken back; nothing goes live without a yes."""
 
 import json
+import sys
 
 import pytest
 
+from advisor.apply.apply import alone
 from advisor.cli import main
+from advisor.state import State, opened
 
 PLACES = ["Ireland", "Norway", "Italy", "Spain", "Poland", "Greece", "Malta", "Latvia", "Croatia", "Cyprus"]
 
@@ -61,7 +64,7 @@ def live(capsys):
 
 def test_nothing_goes_live_without_a_yes(place, capsys):
     before = live(capsys)
-    assert main(["apply"]) == 0
+    assert main(["apply"]) == 1
     assert "Not applied yet" in capsys.readouterr().out
     assert live(capsys) == before
 
@@ -85,7 +88,7 @@ def test_applied_twice_is_applied_once_and_can_be_taken_back(place, capsys):
 def test_what_no_page_holds_becomes_a_request(place, capsys):
     (place / "spare/canada.md").unlink()
     (place / "spare/fish.md").write_text("# Fish\n\nClean water and a quiet corner.", encoding="utf-8")
-    assert main(["apply", "--yes"]) == 0
+    assert main(["apply", "--yes"]) == 1
     assert "pages to be written" in capsys.readouterr().out
     request = next((place / ".advisor/requests").glob("*.md")).read_text(encoding="utf-8")
     assert "Canada" in request
@@ -98,3 +101,20 @@ def test_a_plan_that_was_changed_by_hand_is_refused(place, capsys):
     capsys.readouterr()
     assert main(["apply", "--yes"]) == 2
     assert "does not match its hash" in capsys.readouterr().err
+
+
+def test_what_was_made_live_before_a_kill_is_written_down_by_the_next_run(place, capsys, monkeypatch):
+    with monkeypatch.context() as dying:
+        dying.setattr(State, "note_outcome", lambda *given, **named: sys.exit(9))
+        with pytest.raises(SystemExit):
+            main(["apply", "--yes"])
+    for _ in range(2):
+        assert main(["apply", "--yes"]) == 0
+    with opened(place / ".advisor") as db:
+        assert sum(o.is_applied for o in db.outcomes()) == 1
+
+
+def test_without_a_release_too_two_at_once_do_not_apply_both(place, capsys):
+    with alone(place / ".advisor"):
+        assert main(["apply", "--yes"]) == 2
+    assert "another process is applying a plan" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+"""Paying: what asking the bot for a remedy may cost at most, agreed to before it is asked; no more than that is spent."""
+
+from __future__ import annotations
+
+import math
+
+from advisor import config as settings
+from advisor.apply.workplace import Workplace
+from advisor.plan import Remedy
+from router.releases import Price, Release
+
+TOKENS = 700
+"""Tokens of one call, for the price that is named before."""
+
+_FREE = ("local:", "hf:", "head:", "transformers:", "scripted:")
+_TRIALS = 12
+"""Changes to the prompt that are tried, at most."""
+
+
+def price_of(release: Release, config: settings.Config) -> Price | None:
+    """Return what a release's model costs, None if that is not known."""
+    if config.probe.price is not None:
+        return Price(input=config.probe.price.input, output=config.probe.price.output)
+    if release.price is None and release.model.startswith(_FREE):
+        return Price(input=0.0, output=0.0)
+    return release.price
+
+
+def cost(calls: int, price: Price) -> float:
+    """Return what calls cost in US dollars, about: five tokens are read for one that is written."""
+    return calls * TOKENS * ((price.input * 5 + price.output) / 6) / 1e6
+
+
+def refused(place: Workplace, remedy: Remedy) -> str:
+    """Return why the bot may not be asked for a remedy; empty if it may, and what was agreed to may be spent from then on."""
+    budget, model, most = place.budget, place.base.model, place.config.gate.cap_usd
+    if budget.price is None:
+        what = f"asking {model} for {remedy.kind}"
+        if place.agreed(remedy.kind, what, math.inf):
+            return ""
+        return f"not agreed: {what} costs what nobody knows; set `probe.price`"
+    usd = cost(calls(place, remedy), budget.price)
+    if budget.usd is None or usd == 0:
+        return ""
+    usd = min(usd, most - budget.usd)
+    if usd <= 0:
+        return f"the ${most:.2f} of `gate.cap_usd` are spoken for; raise it"
+    if not place.agreed(remedy.kind, f"asking {model} for {remedy.kind}", usd):
+        return f"not agreed: asking {model} for {remedy.kind} may cost up to ${usd:.2f}"
+    budget.usd += usd
+    return ""
+
+
+def calls(place: Workplace, remedy: Remedy) -> int:
+    """Return the most calls that making and gating a remedy takes, as a rule; known answers make them fewer."""
+    config, kind = place.config, remedy.kind
+    teaching = len(place.failures(remedy, held_out=False)) + len(
+        place.good(held_out=False, most=config.gate.good)
+    )
+    judging = len(place.failures(remedy, held_out=True)) + len(
+        place.good(held_out=True, most=config.gate.good)
+    )
+    # As it is, with the change, and with all changes; once more as it is where there is chance.
+    asked = judging * (3 + (place.base.generation.temperature > 0))
+    if kind == "ChangePrompt":
+        asked += min(teaching, 60) * _TRIALS + (config.improve.judged if config.improve.model else 0)
+    if kind == "FineTune":
+        asked += teaching + 2 * config.gate.general + judging
+    return asked * (1 + place.base.generation.retries)

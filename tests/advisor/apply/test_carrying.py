@@ -1,0 +1,188 @@
+"""Remedies put together: two that change the prompt are both in the release that goes live, or are not said to be."""
+
+import json
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from planted_bot import PLACES, page, question, right
+
+from advisor import config as settings
+from advisor.apply.apply import Wishes, apply
+from advisor.cli import main
+from advisor.cli.asking import paying, within
+from advisor.planfile import from_json
+from advisor.state import State, opened
+from rag.index import Index
+from router import models
+from router.chatbot import Chatbot
+from router.live import Live, Moved
+from router.prompts import Prompt, Prompts
+from router.releases import Releases
+
+RULES = "contract: {rules: [{kind: forbidden, words: [euros], cause: format}, {kind: forbidden, words: [cheers], cause: tone}]}\n"
+CONFIG = (
+    "documents: [help]\nprobe: {bot: live, price: {input: 0, output: 0}}\ngate: {margin: 0.6}\n"
+    "index: {embedder: static, store: memory, sources: [help]}\n"
+    "chat: {model: 'planted:obeying', prompt: prompt.txt, cite: false, grounded: false}\n"
+)
+
+
+def told(capsys, *args, code=0):
+    capsys.readouterr()
+    assert main(list(args)) == code, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, capsys):
+    """A bot that breaks one rule for every even place and another for every odd one, until its prompt states it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(models.PROVIDERS, "planted", "planted_bot:make")
+    (tmp_path / "help").mkdir()
+    for p in PLACES:
+        (tmp_path / "help" / f"{p.lower()}.md").write_text(page(p), encoding="utf-8")
+    (tmp_path / "prompt.txt").write_text("You help customers of a shop.", encoding="utf-8")
+    (tmp_path / "advisor.yaml").write_text(CONFIG, encoding="utf-8")
+    told(capsys, "index", "build")
+    told(capsys, "release", "make", "--promote")
+    (tmp_path / "advisor.yaml").write_text(CONFIG + RULES, encoding="utf-8")
+    with Chatbot() as bot:
+        for n in range(3):
+            for p in PLACES:
+                reply = bot.reply([{"role": "user", "content": question(p, n)}], conversation=f"{p}-{n}")
+                bot.feedback(reply.id, thumb="down", correction=right(p).replace("euros", "EUR"))
+        bot.flush()
+    told(capsys, ".advisor/traces")
+    return tmp_path
+
+
+def test_two_changes_of_the_prompt_are_both_in_what_goes_live(place, capsys):
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt"))
+    assert [t["standing"] for t in done["tried"]] == ["accepted", "accepted"], done
+    state = place / ".advisor"
+    route = Live(state).routes()["*"]
+    assert done["release"] in (route.release, route.canary)
+    live = Prompts(state).get(Releases(state).get(done["release"]).prompt).system
+    assert "euros" in live and "cheers" in live
+    assert all(part["after"] == 1.0 for part in done["decision"]["issues"].values())
+    with opened(state) as db:
+        assert [o.verdict for o in db.outcomes()] == [f"applied: {done['action']}"] * 2
+    again = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt"))
+    assert again[0]["release"] == done["release"]
+
+
+def test_a_change_that_another_takes_back_waits(place, capsys, monkeypatch):
+    """Each is accepted alone; with both rules stated the bot follows the first only."""
+    monkeypatch.setitem(models.PROVIDERS, "planted", "planted_bot:forgetful")
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt"))
+    assert [t["standing"] for t in done["tried"]] == ["accepted", "left for later"], done
+    assert "others change the prompt too" in done["tried"][1]["why"]
+    with opened(place / ".advisor") as db:
+        assert [o.verdict for o in db.outcomes()] == [f"applied: {done['action']}", "left for later"]
+
+
+def priced(place, more=""):
+    text = (
+        (place / "advisor.yaml")
+        .read_text(encoding="utf-8")
+        .replace("input: 0, output: 0", "input: 1, output: 1")
+    )
+    (place / "advisor.yaml").write_text(text + more, encoding="utf-8")
+
+
+def answers(place):
+    if not (place / ".advisor/probes.db").exists():
+        return 0
+    with closing(sqlite3.connect(place / ".advisor/probes.db")) as db:
+        return db.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+
+def test_a_bot_that_costs_is_asked_only_once_somebody_agreed(place, capsys):
+    priced(place)
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt", code=1))
+    assert done["action"] == "nothing to do" and answers(place) == 0
+    assert all("may cost up to $" in t["what"] for t in done["tried"])
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt", "--pay", "9"))
+    assert done["action"] in ("promoted", "canary") and answers(place) > 0
+
+
+def test_what_a_run_may_pay_for_one_kind_pays_for_no_other(place, capsys):
+    priced(place, "run: {logs: [.advisor/traces], allow: {ChangePrompt: 0, FineTune: 5}}\n")
+    done = json.loads(told(capsys, "run", "--json"))
+    assert [a["action"] for a in done["applied"]] == ["nothing to do"] and answers(place) == 0
+
+
+def test_an_allowance_is_used_up(capsys):
+    pays = within({"ChangePrompt": 1.0, "FineTune": 0.0})
+    assert [pays("ChangePrompt", "asking", usd) for usd in (0.6, 0.6, 0.4)] == [True, False, True]
+    assert not pays("FineTune", "training", 0.01) and pays("FineTune", "training", 0.0)
+    asked = paying(1.0)
+    assert [asked("FineTune", "training", usd) for usd in (0.6, 0.6)] == [True, False]
+    assert "training may cost up to $0.60; say --pay 1.20 to allow it" in capsys.readouterr().err
+
+
+def test_at_the_cap_the_next_run_goes_on(place, capsys):
+    text = (place / "advisor.yaml").read_text(encoding="utf-8").replace("gate: {", "gate: {cap_calls: 100, ")
+    (place / "advisor.yaml").write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["apply", "--yes", "--quiet", "--only", "ChangePrompt"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "answers are kept: run again, or raise gate.cap_calls" in err
+    for _ in range(9):
+        if main(["apply", "--yes", "--quiet", "--only", "ChangePrompt"]) == 0:
+            break
+    assert "canary" in capsys.readouterr().out
+
+
+def test_what_was_made_live_meanwhile_is_not_replaced(place, capsys):
+    state, live = place / ".advisor", Live(place / ".advisor")
+    base = Releases(state).get(live.routes()["*"].release)
+    hotfix = Releases(state).add(replace(base, fallback="Please call us."))
+
+    def meanwhile(carried):
+        live.promote(hotfix)
+        return True
+
+    config = settings.load(place / "advisor.yaml")
+    wishes = Wishes(only=("ChangePrompt",), agreed=within({}), live=meanwhile, tell=lambda *told: None)
+    plan = from_json((state / "plan.json").read_text(encoding="utf-8"))
+    with opened(state) as db, Index(state / "index") as index, pytest.raises(Moved, match="no longer"):
+        apply(plan, config, db, index, wishes)
+    assert (live.routes()["*"].release, live.routes()["*"].canary) == (hotfix, None)
+
+
+def test_a_canary_that_was_given_to_everybody_is_not_its_own_canary(place, capsys):
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt"))
+    Live(place / ".advisor").promote(done["release"])
+    told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt")
+    route = Live(place / ".advisor").routes()["*"]
+    assert (route.release, route.canary) == (done["release"], None)
+
+
+def test_beside_another_route_too_the_next_run_finishes_what_was_killed(place, capsys, monkeypatch):
+    """The log has the prompt that was live before, which the bot of this route no longer has."""
+    state, live = place / ".advisor", Live(place / ".advisor")
+    base = Releases(state).get(live.routes()["*"].release)
+    other = Releases(state).add(replace(base, prompt=Prompts(state).add(Prompt.of("You sort tickets."))))
+    live.promote(other, task="tickets")
+    with monkeypatch.context() as dying:
+        dying.setattr(State, "note_outcome", lambda *given, **named: sys.exit(9))
+        with pytest.raises(SystemExit):
+            main(["apply", "--yes", "--quiet", "--only", "ChangePrompt"])
+    route = live.routes()["*"]
+    live.promote(route.canary or route.release)
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt"))
+    assert done["route"] == "*" and done["release"] == live.routes()["*"].release
+    with opened(state) as db:
+        assert len(db.outcomes()) == 2
+
+
+def test_what_is_left_out_is_named_with_its_reason(place, capsys):
+    capsys.readouterr()
+    assert main(["apply", "--yes", "--only", "ChangePromt"]) == 2
+    assert "--only ChangePromt: neither a kind" in capsys.readouterr().err
+    out = told(capsys, "apply", "--yes", "--only", "UpdateIndex", code=1)
+    assert out.count("left out: it is not among those that are wanted") == 3
