@@ -63,8 +63,11 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     dataset = mixed(
         dataset if head else emphasised(dataset), recipe.replay_share, reply=_own(place), seed=recipe.seed
     )
-    folder = datasets.save(dataset, place.config.state / "datasets")
-    report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
+    try:
+        folder = datasets.save(dataset, place.config.state / "datasets")
+        report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
+    except datasets.DatasetFailed as error:
+        return nothing(what=f"not trained: {error}", about=about)
     about |= {"dataset": folder.name, "preflight": report.data()}
     refused = _refused(place, recipe, report)
     if refused:

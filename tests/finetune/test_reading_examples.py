@@ -44,6 +44,25 @@ def test_tables_lists_and_labels(tmp_path):
     assert found[1].request == "Where, then?" and found[0].source.endswith("a.csv:2")
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0c"])
+def test_signs_that_some_take_for_ends_of_lines_end_none(tmp_path, sign):
+    told = f"One.{sign}Two."
+    record = json.dumps({"question": "Hi?", "answer": told}, ensure_ascii=False)
+    (tmp_path / "a.jsonl").write_text(f"{record}\n\n{record}\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text(
+        f'question,answer\nHi?,{told}\nHi?,"Two\nlines."\n', encoding="utf-8", newline=""
+    )
+    found = list(read([tmp_path / "a.jsonl", tmp_path / "b.csv"]))
+    assert [e.target["content"] for e in found] == [told, told, told, "Two\nlines."]
+    assert found[1].source.endswith("a.jsonl:3")
+
+
+def test_a_table_that_is_none_is_said_so(tmp_path):
+    (tmp_path / "a.csv").write_text(f"question,answer\nHi?,{'x' * 200_000}\n", encoding="utf-8")
+    with pytest.raises(UnreadableFile, match="field larger"):
+        list(read([tmp_path / "a.csv"]))
+
+
 def test_conversations_that_begin_alike_are_one_group(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(

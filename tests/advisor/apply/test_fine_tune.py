@@ -121,6 +121,15 @@ def test_what_is_not_trained_says_why(place, capsys, monkeypatch):
     assert done["tried"][0]["what"] == "not trained: no room here"
 
 
+def test_an_example_that_no_file_can_hold_is_named(place, capsys):
+    (place / "own.jsonl").write_text('{"question": "Hm?", "answer": "\\ud83d"}\n', encoding="utf-8")
+    (place / "advisor.yaml").write_text(
+        CONFIG.replace("train: {", "train: {examples: [own.jsonl], "), encoding="utf-8"
+    )
+    done = applied(capsys)
+    assert done["tried"][0]["what"].startswith("not trained: own.jsonl:1: holds half a character"), done
+
+
 def test_a_bot_that_cannot_be_trained_is_named(place, capsys):
     (place / "advisor.yaml").write_text(
         CONFIG.replace("train: {base: 'local:smollm2'}", ""), encoding="utf-8"
