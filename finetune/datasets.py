@@ -115,7 +115,9 @@ def save(dataset: Dataset, folder: Path) -> Path:
 
     def make(draft: Path) -> None:
         for part in PARTS:
-            (draft / f"{part}.jsonl").write_text("".join(map(_line, getattr(dataset, part))), encoding="utf-8")
+            (draft / f"{part}.jsonl").write_text(
+                "".join(map(_line, getattr(dataset, part))), encoding="utf-8"
+            )
         about = {
             "hash": dataset.hash,
             "counts": {part: len(getattr(dataset, part)) for part in PARTS},

@@ -20,6 +20,7 @@ from advisor.remedies.training import LEAST_EXAMPLES
 from finetune import datasets
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
+from finetune.cleaning import cleaned
 from finetune.jobs import Job
 from finetune.mixing import Reply, emphasised, mixed
 from finetune.ordering import Ordering
@@ -144,7 +145,7 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     judging = {c.exchange.question for c in place.cases if c.held_out}
     files = [e for e in files if e.request not in judging]
     if setup is None:
-        return Built(examples=tuple(files), left_out={}, knowledge=())
+        return Built(examples=tuple(cleaned(files)), left_out={}, knowledge=())
     oracle = {
         c.id: place.workshop.sources(c.exchange)
         for c in cases

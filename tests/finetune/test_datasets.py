@@ -40,12 +40,15 @@ def test_signs_that_some_take_for_ends_of_lines_end_none(tmp_path, sign):
     made = Dataset(train=(example(1, answer=f"One.{sign}Two."), example(2)))
     assert load(save(made, tmp_path)) == made
     data = formats.write(made.train, "local")
-    assert [t.messages[-1]["content"] for t in formats.read(data, "local")] == [f"One.{sign}Two.", "Answer 2."]
+    assert [t.messages[-1]["content"] for t in formats.read(data, "local")] == [
+        f"One.{sign}Two.",
+        "Answer 2.",
+    ]
     assert formats.read(b"", "local") == ()
 
 
 def test_half_a_character_is_named_and_not_written(tmp_path):
-    with pytest.raises(DatasetFailed, match="log.jsonl:1: holds half a character"):
+    with pytest.raises(DatasetFailed, match=r"log\.jsonl:1: holds half a character"):
         save(Dataset(train=(example(1, answer="\ud83d"),)), tmp_path)
     assert not list(tmp_path.iterdir())
 
