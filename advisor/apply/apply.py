@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from advisor.state import Outcome, State
 from rag.index import Index, IndexMissing
 from rag.locks import Locked, exclusive, make
 from router import models
-from router.live import Live
+from router.live import Live, whose
 from router.models.port import ChatModel
 from router.releases import Release, Releases
 
@@ -114,7 +114,8 @@ def _on_route(
 ) -> Applied:
     config, state, index, wishes, seen = parts
     base = _begun(name, release, plan, config, state)
-    place = _place(base, systems, config, state, index, wishes, seen)
+    place = _place(base, systems, config, state, index, wishes, _asked_of(name, config, seen))
+    place = replace(place, tenant=whose(name)[0])
     carried = Carrier(place, plan, only=wishes.only, most_good=config.gate.good).run()
     action, reason = _decided(carried, wishes)
     if action in ("promoted", "canary"):
@@ -133,6 +134,15 @@ def _begun(name: str, release: Release, plan: Plan, config: settings.Config, sta
         return Releases(config.state).get(known["base"])
     state.note_step(*key, {"base": release.id, "goes": None})
     return release
+
+
+def _asked_of(
+    route: str, config: settings.Config, seen: Sequence[tuple[Exchange, Diagnosis]]
+) -> Sequence[tuple[Exchange, Diagnosis]]:
+    """What a route may learn from: a tenant's from that tenant only, all others' from nobody who has one of their own."""
+    tenant, _ = whose(route)
+    own = {whose(name)[0] for name in Live(config.state).routes()} - {None}
+    return [(e, d) for e, d in seen if (e.tenant not in own if tenant is None else e.tenant == tenant)]
 
 
 def _place(

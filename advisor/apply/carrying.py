@@ -123,7 +123,7 @@ class Carrier:
         return [_tried(m, decisions.get(m.release or "")) for _, m in made]
 
     def _made(self, remedy: Remedy) -> Made:
-        state, key = self._place.state, (self._plan.hash, f"{self._place.base.id}/{remedy.id}", "made")
+        state, key = self._place.state, (self._plan.hash, self._place.named(remedy), "made")
         known = state.step(*key)
         # What could not be made, for want of money, a key or room, is tried again.
         if known is not None and known["release"] is not None:
