@@ -22,7 +22,7 @@ from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.cleaning import cleaned
 from finetune.jobs import Job
-from finetune.mixing import Reply, emphasised, mixed
+from finetune.mixing import Reply, prepared
 from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
@@ -63,10 +63,8 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         return nothing(
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
-    dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
-    dataset = mixed(
-        dataset if head else emphasised(dataset), recipe.replay_share, reply=_own(place), seed=recipe.seed
-    )
+    dataset = prepared(built.examples, recipe, reply=_own(place))
+    dataset = replace(dataset, about={**built.about(), **dataset.about})
     try:
         folder = datasets.save(dataset, place.config.state / "datasets")
         report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
