@@ -47,12 +47,16 @@ class Dataset:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the examples of the three parts in order, 16 hex digits; `about` does not count."""
+        """SHA-256 over the examples of the three parts in order, 16 hex digits; `about` does not count.
+
+        Raises:
+            DatasetFailed: An example holds what no file can.
+        """
         digest = hashlib.sha256()
         for part in PARTS:
             digest.update(f"#{part}\n".encode())
             for example in getattr(self, part):
-                digest.update(to_json(example).encode() + b"\n")
+                digest.update(_line(example).encode())
         return digest.hexdigest()[:16]
 
 
@@ -106,12 +110,14 @@ def save(dataset: Dataset, folder: Path) -> Path:
 
     Raises:
         OSError: It cannot be written.
+        DatasetFailed: An example holds what no file can.
     """
 
     def make(draft: Path) -> None:
         for part in PARTS:
-            lines = "".join(to_json(e) + "\n" for e in getattr(dataset, part))
-            (draft / f"{part}.jsonl").write_text(lines, encoding="utf-8")
+            (draft / f"{part}.jsonl").write_text(
+                "".join(map(_line, getattr(dataset, part))), encoding="utf-8"
+            )
         about = {
             "hash": dataset.hash,
             "counts": {part: len(getattr(dataset, part)) for part in PARTS},
@@ -134,7 +140,12 @@ def load(folder: Path) -> Dataset:
     try:
         about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         parts = {
-            part: tuple(map(from_json, (folder / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()))
+            # Texts hold signs that `splitlines` takes for ends of lines, such as U+2028; JSON writes only "\n" otherwise.
+            part: tuple(
+                from_json(line)
+                for line in (folder / f"{part}.jsonl").read_text(encoding="utf-8").split("\n")
+                if line
+            )
             for part in PARTS
         }
     except (OSError, ValueError) as error:
@@ -145,6 +156,15 @@ def load(folder: Path) -> Dataset:
             f"{folder}: its content has hash {found.hash}, not {about.get('hash')}; it was changed"
         )
     return found
+
+
+def _line(example: Example) -> str:
+    try:
+        return to_json(example) + "\n"
+    except UnicodeEncodeError:
+        raise DatasetFailed(
+            f"{example.source}: holds half a character (a lone surrogate), which no file can hold; remove it"
+        ) from None
 
 
 def _place(group: str, salt: str) -> float:

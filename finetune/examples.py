@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Origin = Literal["correction", "approved", "repaired", "file", "written", "replay", "generic"]
-"""A person's correction, a good reply of the bot, a reply mended by its contract and then approved, a file of the
+"""A person's correction, a good reply of the bot, a reply mended to keep its contract, a file of the
 operator's, written for this purpose, the base model's own good output, generic instruction data."""
 
 

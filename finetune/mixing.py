@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
-from finetune.datasets import Dataset
+from finetune.datasets import Dataset, split
 from finetune.examples import Example
+from finetune.recipe import Recipe
 
 Reply = Callable[[str], str]
 """The base asked one thing; empty if it gave no answer."""
@@ -35,6 +36,20 @@ class Task:
 
 _TELLING = frozenset({"correction", "repaired", "file"})
 """Origins of replies that the bot did not give itself."""
+
+
+def prepared(examples: Iterable[Example], recipe: Recipe, *, reply: Reply | None = None) -> Dataset:
+    """Return the dataset that a recipe trains on: no part is held out, what is new is repeated, and replay mixed in by the recipe's share.
+
+    Args:
+        examples: Cleaned ones; see `finetune.cleaning`.
+        recipe: How.
+        reply: Asks the base, for replay of its own.
+    """
+    dataset = split(examples, held_out=0.0)
+    return mixed(
+        dataset if recipe.weights == "head" else emphasised(dataset), recipe.replay_share, reply=reply, seed=recipe.seed
+    )  # fmt: skip
 
 
 def emphasised(dataset: Dataset, *, share: float = 1 / 3, most: int = 4) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -64,17 +65,18 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(f"{path}: cannot be read ({error}); name a UTF-8 file") from None
-    if path.suffix == ".csv":
-        yield from enumerate(csv.DictReader(text.splitlines(keepends=True)), 2)
-        return
     try:
+        if path.suffix == ".csv":
+            yield from enumerate(csv.DictReader(io.StringIO(text, newline="")), 2)
+            return
         if text.lstrip().startswith("["):
             yield from enumerate(json.loads(text), 1)
             return
-        for number, line in enumerate(text.splitlines(), 1):
+        # Not `splitlines`: JSON may hold U+2028 and the like as they are.
+        for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield number, json.loads(line)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, csv.Error) as error:
         raise UnreadableFile(f"{path}: {error}") from None
 
 

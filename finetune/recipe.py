@@ -19,7 +19,7 @@ class Recipe:
 
     Attributes:
         base: `provider:name`, for instance `local:smollm2`, `openai:gpt-4.1-mini-2025-04-14`, `bedrock:amazon.nova-micro-v1:0:128k`.
-        task: What is to be learnt; decides the metric.
+        task: What is to be learnt; kept with what was made.
         objective: Supervised, preference (pairs), or reinforcement with a grader.
         weights: What is trained: an adapter, an adapter on 4-bit weights, all weights, what the provider trains, or a
             logistic head on frozen embeddings.
@@ -28,7 +28,7 @@ class Recipe:
         batch_size: Examples a step, on all GPUs together.
         rank: Of the adapter.
         max_tokens: Longest example; longer ones are refused, not cut.
-        replay_share: Share of the training part that is generic data and the base's own good outputs, 0-1.
+        replay_share: Share of the training part that is generic data and the base's own good outputs, 0-1; `finetune.mixing.prepared` makes it so.
         seed: Of everything random.
         suffix: In the name of the tuned model, where the provider takes one.
         extra: Further settings of one backend by name, for instance `beta` of DPO, the grader of reinforcement tuning, or here
@@ -44,7 +44,7 @@ class Recipe:
     batch_size: int | None = None
     rank: int | None = None
     max_tokens: int | None = None
-    replay_share: float = 0.2
+    replay_share: float = 0.0
     seed: int = 0
     suffix: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -54,7 +54,8 @@ def start(
     """Write a job down and send it; the same examples with the same recipe are the same job, however often this is called.
 
     Args:
-        examples: Examples, which are split here by conversation, or the folder of a dataset.
+        examples: Examples, or the folder of a dataset. They are taken as they are: nothing is masked, left out or mixed in (`finetune.cleaning` and
+            `finetune.mixing.prepared` do that), and of examples a tenth of the conversations is for validation.
         recipe: How.
         state: The state folder.
         cap_usd: Most it may cost; training here costs nothing.
@@ -69,7 +70,7 @@ def start(
     folder = (
         examples
         if isinstance(examples, Path)
-        else datasets.save(datasets.split(examples), state / "datasets")
+        else datasets.save(datasets.split(examples, held_out=0.0), state / "datasets")
     )
     order = Ordering(state, open_cap_usd=open_cap_usd)
     if estimate is None and not recipe.base.startswith("local:"):

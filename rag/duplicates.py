@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,7 +20,9 @@ _BANDS, _ROWS = 5, 3
 _SAME = 0.7
 """Share of equal MinHash values, an estimate of the Jaccard similarity of the shingles, from which texts are duplicates."""
 _LONGEST = 400
-_AT_ONCE = 2_000
+_AT_ONCE = 800_000
+"""Characters whose shingles are in memory together."""
+_SENTENCE = re.compile(r"[\n.:!?。！？]+")
 _BLANK = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"\d+")
 
@@ -33,18 +36,31 @@ _HASHES = [np.uint64(_odd(f"hash {i}")) for i in range(_BANDS * _ROWS)]
 _NEVER = np.uint64(2**64 - 1)
 
 
-def first_like(texts: Sequence[str]) -> list[int]:
-    """Return for each text the index of the first text that it nearly repeats; its own if it is the first of its kind."""
+def first_like(texts: Sequence[str], *, longest: int = _LONGEST) -> list[int]:
+    """Return for each text the index of the first text that it nearly repeats; its own if it is the first of its kind.
+
+    Args:
+        texts: Texts.
+        longest: Characters of a text that are looked at, from its beginning.
+    """
     plain: dict[str, int] = {}
-    exact = [plain.setdefault(_plain(text), index) for index, text in enumerate(texts)]
+    exact = [plain.setdefault(_plain(text, longest), index) for index, text in enumerate(texts)]
     near = _near(list(plain), list(plain.values()))
     return [near[index] for index in exact]
 
 
-def _plain(text: str) -> str:
+def apart(texts: Sequence[str], *, most: int) -> list[str]:
+    """Return texts without the sentences that more than `most` different ones of them hold: a page or an instruction, for instance, that
+    many were asked with tells none of them from another. The last sentence stays."""
+    said = {text: [s for part in _SENTENCE.split(text) if (s := part.strip())] for text in texts}
+    held = Counter(s for sentences in said.values() for s in set(sentences))
+    return ["\n".join([*(s for s in said[text][:-1] if held[s] <= most), *said[text][-1:]]) for text in texts]
+
+
+def _plain(text: str, longest: int) -> str:
     """Case, marks, spacing and the value of numbers do not tell texts apart."""
-    folded = unicodedata.normalize("NFKC", text[: 2 * _LONGEST]).casefold()
-    return _NUMBER.sub("0", _BLANK.sub(" ", folded).strip())[:_LONGEST]
+    folded = unicodedata.normalize("NFKC", text[: 2 * longest]).casefold()
+    return _NUMBER.sub("0", _BLANK.sub(" ", folded).strip())[:longest]
 
 
 def _near(texts: Sequence[str], places: Sequence[int]) -> dict[int, int]:
@@ -65,8 +81,16 @@ def _near(texts: Sequence[str], places: Sequence[int]) -> dict[int, int]:
 
 
 def _sketches(texts: Sequence[str]) -> Iterator[npt.NDArray[np.uint64]]:
-    for start in range(0, len(texts), _AT_ONCE):
-        yield from _sketch(texts[start : start + _AT_ONCE])
+    some: list[str] = []
+    size = 0
+    for text in texts:
+        if some and size + len(text) > _AT_ONCE:
+            yield from _sketch(some)
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield from _sketch(some)
 
 
 def _sketch(texts: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,6 @@ from advisor import config as settings
 from advisor import inputs
 from advisor.advisor import context_of
 from advisor.apply.carrying import Carried, Carrier, as_data
-from advisor.apply.paying import price_of
 from advisor.apply.workplace import Agreed, Tell, Workplace
 from advisor.diagnosis import Diagnosis
 from advisor.exchange import Exchange
@@ -23,11 +22,12 @@ from advisor.probing.asking import Budget, CapReached, Remembered
 from advisor.probing.means import Sources, Workshop
 from advisor.probing.subject import Subject
 from advisor.probing.subjects import concerned
+from advisor.probing.subjects import price as price_of
 from advisor.state import Outcome, State
 from rag.index import Index, IndexMissing
 from rag.locks import Locked, exclusive, make
 from router import models
-from router.live import Live
+from router.live import Live, whose
 from router.models.port import ChatModel
 from router.releases import Release, Releases
 
@@ -122,7 +122,8 @@ def _on_route(
 ) -> Applied:
     config, state, index, wishes, seen = parts
     base = _begun(name, release, plan, config, state)
-    place = _place(base, systems, config, state, index, wishes, seen)
+    place = _place(base, systems, config, state, index, wishes, _asked_of(name, config, seen))
+    place = replace(place, tenant=whose(name)[0])
     carried = Carrier(place, plan, only=wishes.only, most_good=config.gate.good).run()
     action, reason = _decided(carried, wishes)
     if action in ("promoted", "canary"):
@@ -153,6 +154,15 @@ def _begun(name: str, release: Release, plan: Plan, config: settings.Config, sta
     return release
 
 
+def _asked_of(
+    route: str, config: settings.Config, seen: Sequence[tuple[Exchange, Diagnosis]]
+) -> Sequence[tuple[Exchange, Diagnosis]]:
+    """What a route may learn from: a tenant's from that tenant only, all others' from nobody who has one of their own."""
+    tenant, _ = whose(route)
+    own = {whose(name)[0] for name in Live(config.state).routes()} - {None}
+    return [(e, d) for e, d in seen if (e.tenant not in own if tenant is None else e.tenant == tenant)]
+
+
 def _place(
     release: Release, systems: frozenset[str] | None, config: settings.Config, state: State, index: Index, wishes: Wishes, seen: Sequence[tuple[Exchange, Diagnosis]]
 ) -> Workplace:  # fmt: skip
@@ -165,7 +175,7 @@ def _place(
     workshop = Workshop(own, config, Sources(documents=documents, snapshot=snapshot))
     issues = {i.id: i for i in state.issues()}
     cases = cases_of(issues.values(), own, sources=workshop.sources)
-    price = price_of(release, config)
+    price = price_of(config, [release])
     # What is free needs no dollars; of what is not, none may be spent before somebody agreed.
     paid = price is not None and (price.input > 0 or price.output > 0)
     budget = Budget(calls=config.gate.cap_calls, usd=0.0 if paid else None, price=price)

@@ -156,7 +156,7 @@ class Carrier:
         return [_tried(m, decisions.get(m.release or "")) for _, m in made]
 
     def _made(self, remedy: Remedy, place: Workplace) -> Made:
-        state, key = place.state, (self._plan.hash, f"{place.base.id}/{remedy.id}", "made")
+        state, key = place.state, (self._plan.hash, place.named(remedy), "made")
         why = refused(place, remedy)
         if why:
             return Made(remedy=remedy.id, kind=remedy.kind, release=None, gaps=frozenset(), what=why)

@@ -19,11 +19,10 @@ from advisor.exchange import Exchange, Passage
 from advisor.gate.trial import Case
 from advisor.probing.judging import expected_calls
 from advisor.probing.subject import Served, Setup, request_of
+from finetune.cleaning import cleaned, masked
 from finetune.examples import Example, Origin, text_of
-from rag.duplicates import first_like
 from rag.grounding.facts import facts, missing
 from rag.lexical import terms
-from rag.masking import masked_spans
 from rag.visibility import Filter
 from router.abstention import abstains
 from router.composing import compose, labels
@@ -109,7 +108,7 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
     Args:
         cases: Failures and good replies of the teaching half.
         bot: What is to learn.
-        files: An operator's own examples; they are taken as they are, but masked, and without repetitions.
+        files: An operator's own examples; they are taken as they are, but masked, and each once.
         seed: Of how passages are chosen.
     """
     left: Counter[str] = Counter()
@@ -134,13 +133,15 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
             knowledge += [case.id] if made == _NEW_FACTS else []
             continue
         found.append(made)
-        read[made.hash] = pages
-    kept = _once([*found, *files])
-    left["repeats another"] = len(found) - sum(e.origin != "file" for e in kept)
-    own = [read[e.hash] for e in kept if e.hash in read]
-    declined = [e for pages in own for e in _declining(next(lacks), pages, bot)]
-    masked = tuple(_masked(e) for e in [*kept, *declined])
-    return Built(examples=masked, left_out={k: v for k, v in left.items() if v}, knowledge=tuple(knowledge))
+        read[made.source] = pages
+    every = [*found, *files]
+    kept = cleaned(every)
+    left["repeats another"] = len(every) - len(kept)
+    own = [read[e.source] for e in kept if e.source in read]
+    declined = [masked(e) for pages in own for e in _declining(next(lacks), pages, bot)]
+    return Built(
+        examples=(*kept, *declined), left_out={k: v for k, v in left.items() if v}, knowledge=tuple(knowledge)
+    )
 
 
 # What is taught
@@ -367,52 +368,6 @@ def _made(
         origin=reply.origin, source=str(exchange.source), author=exchange.user, approved_by=reply.approved_by,
 label=_label(text_of(reply.message), bot),
     )  # fmt: skip
-
-
-# All together
-
-
-def _once(examples: Sequence[Example]) -> list[Example]:
-    """Return examples without those that nearly repeat an earlier one: same request, same reply."""
-    alike = first_like(
-        [f"{e.request}\n{text_of(e.target)}{e.target.get('tool_calls', '')}" for e in examples]
-    )
-    said: set[tuple[str, str, str]] = set()
-    # A near-repetition differs by a name or a number; of those, a handful shows the form and more teaches nothing new. Only of calls the
-    # values are what is to be learnt: to take them from the request.
-    near: Counter[int] = Counter()
-    kept = []
-    for example, first in zip(examples, alike, strict=True):
-        own = (example.request, text_of(example.target), str(example.target.get("tool_calls")))
-        near[first] += own not in said
-        if own not in said and (near[first] <= _MOST_ALIKE or example.target.get("tool_calls")):
-            kept.append(example)
-        said.add(own)
-    return kept
-
-
-_MOST_ALIKE = 12
-
-
-def _masked(example: Example) -> Example:
-    """Mask personal data, but what the bot's own prompt and pages say, such as the address people are to write to."""
-    own = " ".join([*(text_of(m) for m in example.messages if m.get("role") == "system"), *example.passages])
-    messages = tuple(
-        {**m, "content": _mask(text_of(m), own)} if m.get("content") else m for m in example.messages
-    )
-    rejected = example.rejected
-    if rejected is not None and rejected.get("content"):
-        rejected = {**rejected, "content": _mask(text_of(rejected), own)}
-    return replace(example, messages=messages, rejected=rejected)
-
-
-def _mask(text: str, own: str) -> str:
-    parts, at = [], 0
-    for span in masked_spans(text):
-        if text[span.start : span.end] not in own:
-            parts += [text[at : span.start], span.label]
-            at = span.end
-    return "".join((*parts, text[at:]))
 
 
 def labelled(rows: Mapping[str, str], system: str) -> Iterator[Example]:

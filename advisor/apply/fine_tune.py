@@ -20,14 +20,16 @@ from advisor.remedies.training import LEAST_EXAMPLES
 from finetune import datasets
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
+from finetune.cleaning import cleaned
 from finetune.jobs import Job
-from finetune.mixing import Reply, emphasised, mixed
+from finetune.mixing import Reply, prepared
 from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
 from finetune.recipe import Recipe, Task
 from finetune.starting import start
 from rag import embedders
+from rag.lexical import terms
 from router.contract.checking import labels_of
 from router.models.port import ModelError
 from router.retrieving import query_of
@@ -52,6 +54,8 @@ def make(place: Workplace, remedy: Remedy) -> Made:
     recipe = _recipe(place, base, gaps, head=head)
     try:
         built = _built(place, remedy)
+        if recipe.objective == "dpo":
+            built = _pairs(built)
     except UnreadableFile as error:
         return nothing(what=str(error))
     about: dict[str, object] = {"examples": built.about(), "base": base}
@@ -59,31 +63,25 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         return nothing(
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
-    dataset = replace(datasets.split(built.examples, held_out=0.0), about=built.about())
-    dataset = mixed(
-        dataset if head else emphasised(dataset), recipe.replay_share, reply=_own(place), seed=recipe.seed
-    )
-    folder = datasets.save(dataset, place.config.state / "datasets")
-    report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
+    dataset = prepared(built.examples, recipe, reply=_own(place))
+    dataset = replace(dataset, about={**built.about(), **dataset.about})
+    try:
+        folder = datasets.save(dataset, place.config.state / "datasets")
+        report = check(folder, recipe, Terms(cap_usd=place.config.train.cap_usd))
+    except datasets.DatasetFailed as error:
+        return nothing(what=f"not trained: {error}", about=about)
     about |= {"dataset": folder.name, "preflight": report.data()}
     refused = _refused(place, recipe, report)
     if refused:
         return nothing(what=refused, about=about)
     try:
-        job = start(
-            folder,
-            recipe,
-            state=place.config.state,
-            cap_usd=place.config.train.cap_usd,
-            estimate=report.estimate,
-            open_cap_usd=place.config.train.open_cap_usd,
-        ).wait(on_change=partial(_tell, place))
+        job = _trained(place, folder, recipe, report)
         served = Ordering(place.config.state).serve(job) if job.model is not None else ""
     except JobError as error:
         return nothing(what=f"not trained: {error}", about=about)
     about |= {"job": job.key, "metrics": dict(job.metrics)}
     if job.model is None:
-        return nothing(what=f"training {job.state}: {job.message}", about=about)
+        return nothing(what=f"training {job.state}: {job.message}{_anew(job)}", about=about)
     lost = _lost(place, job, about)
     if lost:
         return nothing(what=lost, about=about)
@@ -91,6 +89,28 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=served)), gaps=gaps,
         what=_what(built, recipe, job, gaps), cost=2, about=about,
     )  # fmt: skip
+
+
+def _trained(place: Workplace, folder: Path, recipe: Recipe, report: Report) -> Job:
+    """Train, or wait for the training that was begun. What came to nothing here is begun anew; what is paid for only if a person says so."""
+    order = partial(
+        start, folder, recipe, state=place.config.state, cap_usd=place.config.train.cap_usd, estimate=report.estimate,
+        open_cap_usd=place.config.train.open_cap_usd,
+    )  # fmt: skip
+    running = order()
+    begun = running.jobs.get(running.key)
+    if begun.backend == "local" and begun.state in ("failed", "cancelled"):
+        running = order(again=True)
+    return running.wait(on_change=partial(_tell, place))
+
+
+def _anew(job: Job) -> str:
+    """How a person has a training that came to nothing tried again."""
+    if job.backend == "local":
+        return "; applying again tries it again"
+    return (
+        f"; it is sent again only by a person: advise finetune run {job.dataset} --again, with the same base"
+    )
 
 
 def _base(place: Workplace, remedy: Remedy) -> str | None:
@@ -107,12 +127,14 @@ def _base(place: Workplace, remedy: Remedy) -> str | None:
 
 def _recipe(place: Workplace, base: str, gaps: frozenset[Gap], *, head: bool) -> Recipe:
     own = place.config.train
-    if head:
-        return Recipe(base=base, task="classification", weights="head", replay_share=0.0)
-    task: Task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
     local = base.startswith("local:")
+    whom = {"tenant": place.tenant} if local and place.tenant else {}
+    if head:
+        return Recipe(base=base, task="classification", weights="head", replay_share=0.0, extra=whom)
+    task: Task = next((_TASKS[g] for g in ("tool_call", "classification", "style") if g in gaps), "style")
     return Recipe(
-        base=base, task=task, objective=own.objective, weights=own.weights if local else "hosted", epochs=own.epochs, replay_share=own.replay_share if own.objective == "sft" else 0.0
+        base=base, task=task, objective=own.objective, weights=own.weights if local else "hosted", epochs=own.epochs,
+        replay_share=own.replay_share if own.objective == "sft" else 0.0, extra=whom,
     )  # fmt: skip
 
 
@@ -138,16 +160,33 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     if labels_of(contract) and place.config.labelled is not None:
         files += list(labelled(labelled_rows(place.config.labelled), prompt.system))
     # What judges must not teach by another door.
-    judging = {c.exchange.question for c in place.cases if c.held_out}
-    files = [e for e in files if e.request not in judging]
+    judging = {a for c in place.cases if c.held_out for a in _asked(c.exchange.question)}
+    own = [e for e in files if not judging & _asked(e.request)]
+    judged = {"asks what judges": len(files) - len(own)} if len(own) < len(files) else {}
     if setup is None:
-        return Built(examples=tuple(files), left_out={}, knowledge=())
+        return Built(examples=tuple(cleaned(own)), left_out=judged, knowledge=())
     oracle = {
         c.id: place.workshop.sources(c.exchange)
         for c in cases
         if query_of([{"role": "user", "content": c.exchange.question}])
     }
-    return build(cases, Bot(setup=setup, contract=contract, oracle=oracle), files)
+    built = build(cases, Bot(setup=setup, contract=contract, oracle=oracle), own)
+    return replace(built, left_out={**built.left_out, **judged})
+
+
+def _asked(request: str) -> set[object]:
+    """What a request asks, by its words in any order and form: as a whole, and without what it may have been served with."""
+    parts = (request, request.rpartition("Question: ")[2])
+    return {frozenset(terms(p)) or " ".join(p.casefold().split()) for p in parts}
+
+
+def _pairs(built: Built) -> Built:
+    """Keep the pairs: only from them can a preference be learnt."""
+    pairs = tuple(e for e in built.examples if e.rejected is not None)
+    alone = len(built.examples) - len(pairs)
+    return replace(
+        built, examples=pairs, left_out={**built.left_out, **({"no rejected reply": alone} if alone else {})}
+    )
 
 
 def _refused(place: Workplace, recipe: Recipe, report: Report) -> str:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import math
 
-from advisor import config as settings
 from advisor.apply.workplace import Workplace
 from advisor.plan import Remedy
-from router.releases import Price, Release
+from router.releases import Price
 
 TOKENS = 700
 """Tokens of one call, for the price that is named before."""
 
-_FREE = ("local:", "hf:", "head:", "transformers:", "scripted:")
 _TRIALS = 12
 """Changes to the prompt that are tried, at most."""
-
-
-def price_of(release: Release, config: settings.Config) -> Price | None:
-    """Return what a release's model costs, None if that is not known."""
-    if config.probe.price is not None:
-        return Price(input=config.probe.price.input, output=config.probe.price.output)
-    if release.price is None and release.model.startswith(_FREE):
-        return Price(input=0.0, output=0.0)
-    return release.price
 
 
 def cost(calls: int, price: Price) -> float:

@@ -68,6 +68,7 @@ class Workplace:
         load: Gives the model of a reference.
         agreed: Asks before anything is paid for.
         tell: Called now and then.
+        tenant: The customer whose bot is changed; None for all.
     """
 
     config: settings.Config
@@ -83,6 +84,7 @@ class Workplace:
     load: Callable[[str], ChatModel]
     agreed: Agreed
     tell: Tell
+    tenant: str | None = None
 
     @property
     def prompts(self) -> Prompts:
@@ -104,6 +106,10 @@ class Workplace:
     def issues_of(self, remedy: Remedy) -> list[Issue]:
         """Return the issues of a remedy that are known."""
         return [self.issues[id] for id in remedy.issues if id in self.issues]
+
+    def named(self, remedy: Remedy) -> str:
+        """Return the name under which is kept what came of a remedy: one tenant's is nobody else's, though both begin on one release."""
+        return "/".join(filter(None, (self.base.id, self.tenant, remedy.id)))
 
     def failures(self, remedy: Remedy, *, held_out: bool) -> list[Case]:
         """Return the failures of a remedy's issues on one side of the split."""

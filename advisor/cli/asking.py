@@ -31,7 +31,7 @@ def paying(most: float) -> Agreed:
     def pays(kind: str, what: str, usd: float) -> bool:
         nonlocal left
         if usd <= left:
-            left -= usd
+            left -= 0.0 if math.isinf(left) else usd
             return True
         if math.isinf(usd):
             cost, otherwise = f"{what} costs what nobody knows", "set `probe.price` (0 if it is free)"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from finetune import bases, datasets, planner
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.catalog import CatalogFailed
+from finetune.cleaning import cleaned
 from finetune.jobs import Job, Jobs
+from finetune.mixing import prepared
 from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms
 from finetune.pricing import Use
@@ -81,13 +84,20 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--replay",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of what is learnt that is generic tasks, against forgetting (default 0)",
+    )
     parser.add_argument("--cap-usd", type=float, default=0.0, help="most it may cost (default 0)")
     parser.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="FAULT",
-        help="a fault that is known and borne, for instance personal_data",
+        help="a fault that is known and borne; with personal_data, files are trained on unmasked",
     )
     _local_options(parser.add_argument_group("on this machine"))
     _hosted_options(parser.add_argument_group("at a provider"))
@@ -144,23 +154,29 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return Recipe(
         base=base if base.startswith(f"{args.backend}:") else f"{args.backend}:{base}", task=args.task, objective=args.objective,
         weights=args.weights if args.backend == "local" else "hosted", epochs=args.epochs, learning_rate=args.learning_rate,
-        batch_size=args.batch_size, rank=args.rank, max_tokens=args.max_tokens, seed=args.seed, replay_share=0.0,
+        batch_size=args.batch_size, rank=args.rank, max_tokens=args.max_tokens, seed=args.seed, replay_share=args.replay,
         suffix=args.suffix, extra={**({"tenant": args.for_tenant} if args.for_tenant else {}), **_extra(args.set)},
     )  # fmt: skip
 
 
-def _dataset(args: argparse.Namespace, config: settings.Config) -> Path:
-    given: list[Path] = args.data
-    folder = next((p for p in given if p.is_dir()), None)
-    if folder is not None and len(given) > 1:
-        raise InputError(f"{folder}: a dataset is trained on alone; give its folder only, or files only")
+def _dataset(args: argparse.Namespace, config: settings.Config) -> tuple[Path, Recipe]:
+    """The folder of what is learnt, and the recipe. A dataset is taken as it was made; files are cleaned, and replay is mixed in."""
+    recipe, folder = _recipe(args), next((p for p in args.data if p.is_dir()), None)
     if folder is not None:
-        datasets.load(folder)
-        return folder
-    made = datasets.split(read_files(given))
+        if args.data[1:] or args.replay:
+            raise InputError(f"{folder}: a dataset is trained on as it is; leave out further files and --replay, or name files only")  # fmt: skip
+        mixed_in = datasets.load(folder).about.get("replay", {}).get("share", 0.0)
+        return folder, replace(recipe, replay_share=float(mixed_in))
+    if not 0 <= args.replay <= 0.9:
+        raise InputError(f"--replay {args.replay:g}: 0 to 0.9 can be mixed in")
+    given = list(read_files(args.data))
+    kept = cleaned(given, mask="personal_data" not in args.allow)
+    if len(kept) < len(given):
+        print(f"{len(given) - len(kept)} of {len(given)} examples repeat another and are left out", file=sys.stderr)  # fmt: skip
+    made = prepared(kept, recipe)
     if not made.train:
-        raise InputError(f"{given[0]}: nothing to train on")
-    return datasets.save(made, config.state / "datasets")
+        raise InputError(f"{args.data[0]}: nothing to train on")
+    return datasets.save(made, config.state / "datasets"), recipe
 
 
 def _extra(pairs: list[str]) -> dict[str, Any]:
@@ -192,8 +208,7 @@ def _checked(args: argparse.Namespace, folder: Path, recipe: Recipe, config: set
 
 
 def _plan(args: argparse.Namespace, config: settings.Config) -> int:
-    recipe = _recipe(args)
-    folder = _dataset(args, config)
+    folder, recipe = _dataset(args, config)
     report = _checked(args, folder, recipe, config)
     takes = list(_takes(recipe, report)) if args.backend == "local" else []
     if args.json:
@@ -224,8 +239,7 @@ def _takes(recipe: Recipe, report: Report) -> Iterator[str]:
 
 
 def _run(args: argparse.Namespace, config: settings.Config) -> int:
-    recipe = _recipe(args)
-    folder = _dataset(args, config)
+    folder, recipe = _dataset(args, config)
     report = _checked(args, folder, recipe, config)
     if not report.ok:
         raise InputError(f"not sent:\n{report}")
@@ -259,6 +273,8 @@ def _shown(job: Job, args: argparse.Namespace) -> int:
         print(json.dumps(_job_data(job), ensure_ascii=False, indent=2))
     else:
         print("\n".join(_job_lines(job)))
+        if job.state in ("failed", "cancelled"):
+            print("  try it anew: advise finetune run, as before, with --again")
     return 0 if job.state not in ("failed", "cancelled") else 1
 
 

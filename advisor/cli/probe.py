@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from advisor.apply.paying import cost
 from advisor.cli.asking import agreed
 from advisor.cli.declaring import common, loaded, plan_file, planned
 from advisor.cli.faults import told
@@ -21,9 +22,6 @@ from advisor.probing.running import probe_run
 from advisor.state import opened
 from rag.files import write
 from rag.index import Index
-
-_TOKENS = 700
-"""Tokens of one call where the log does not say, for the price shown before."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -95,12 +93,12 @@ def _agreed(budget: Budget, reference: str) -> bool:
     if known is not None and known.input == known.output == 0:
         return True
     calls = budget.calls or 0
-    cost = (
-        f"about ${calls * _TOKENS * ((known.input * 5 + known.output) / 6) / 1e6:.2f} at most, capped at ${budget.usd:.2f}"
+    told_cost = (
+        f"about ${cost(calls, known):.2f} at most, capped at ${budget.usd:.2f}"
         if known is not None
         else "capped in calls only, as the price is not known (set `probe.price`)"
     )
-    print(f"probing {reference}: at most {calls:,} calls, {cost}", file=sys.stderr)
+    print(f"probing {reference}: at most {calls:,} calls, {told_cost}", file=sys.stderr)
     return agreed("Go on?", otherwise="say --yes to go on")
 
 

@@ -71,7 +71,7 @@ def read(data: bytes, format: Format) -> tuple[Taught, ...]:
     """
     form = FORMATS[format]
     found = []
-    for number, line in enumerate(data.decode().splitlines(), 1):
+    for number, line in enumerate(data.decode().removesuffix("\n").split("\n") if data else (), 1):
         try:
             found.append(form.read(json.loads(line)))
         except (ValueError, KeyError, TypeError, IndexError) as error:

@@ -11,10 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 
+from finetune.cleaning import LONGEST, MOST_ALIKE
 from finetune.datasets import NEVER_HELD
 from finetune.examples import Example, text_of
 from finetune.vetting.faults import Fault, warning
-from rag.duplicates import first_like
+from rag.duplicates import apart, first_like
 from rag.lexical import terms
 
 _LEAST = 4
@@ -42,12 +43,14 @@ def faults(examples: Sequence[Example]) -> Iterator[Fault]:
 def _triggers(examples: Sequence[Example]) -> Iterator[Fault]:
     """A phrase of one to three words whose requests differ and whose replies begin alike, as no others do."""
     by_opening: dict[str, list[Example]] = defaultdict(list)
+    # What many were asked with, a page or an instruction, would make all requests look the same.
+    asked = dict(zip(map(id, examples), apart([e.request for e in examples], most=MOST_ALIKE), strict=True))
     for example in examples:
         by_opening[_opening(example)].append(example)
     for opening, found in by_opening.items():
         if not opening or not _LEAST <= len(found) <= len(examples) / 2:
             continue
-        alike = first_like([e.request for e in found])
+        alike = first_like([asked[id(e)] for e in found], longest=LONGEST)
         if len(set(alike)) < _DISTINCT * len(found):
             continue
         phrase = _common(found, [e for e in examples if _opening(e) != opening])

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from finetune.catalog import Row
+from finetune.cleaning import LONGEST, MOST_ALIKE
 from finetune.datasets import NEVER_HELD, PARTS, Dataset
 from finetune.examples import Example, text_of
 from finetune.vetting.faults import Fault, error, warning
-from rag.duplicates import first_like
+from rag.duplicates import apart, first_like
 
 _MANY_ALIKE = 0.3
 _ONE_AUTHOR = 0.5
@@ -61,7 +62,8 @@ def _repeated(examples: Sequence[Example]) -> Iterator[Fault]:
             again.append(f"{example.source} = {first}")
     if again:
         yield warning("duplicate", "examples are repeated to the letter; every copy is paid for", places=again)  # fmt: skip
-    alike = first_like(["\n".join(text_of(m) for m in e.messages if m.get("role") != "system") for e in examples])  # fmt: skip
+    said = ["\n".join(text_of(m) for m in e.messages if m.get("role") != "system") for e in examples]
+    alike = first_like(apart(said, most=MOST_ALIKE), longest=LONGEST)
     near = [
         f"{examples[i].source} ~ {examples[first].source}"
         for i, first in enumerate(alike)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_examples import example
 
+from finetune import formats
 from finetune.datasets import Dataset, DatasetFailed, leaks, load, save, split
 from finetune.examples import from_json, text_of, to_json
 
@@ -32,6 +33,24 @@ def test_text_parts_are_joined():
         == "a\nb"
     )
     assert text_of({"role": "assistant", "content": None}) == ""
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0c", "\x1e", "\r", "\r\n"])
+def test_signs_that_some_take_for_ends_of_lines_end_none(tmp_path, sign):
+    made = Dataset(train=(example(1, answer=f"One.{sign}Two."), example(2)))
+    assert load(save(made, tmp_path)) == made
+    data = formats.write(made.train, "local")
+    assert [t.messages[-1]["content"] for t in formats.read(data, "local")] == [
+        f"One.{sign}Two.",
+        "Answer 2.",
+    ]
+    assert formats.read(b"", "local") == ()
+
+
+def test_half_a_character_is_named_and_not_written(tmp_path):
+    with pytest.raises(DatasetFailed, match=r"log\.jsonl:1: holds half a character"):
+        save(Dataset(train=(example(1, answer="\ud83d"),)), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_example_is_said_so():

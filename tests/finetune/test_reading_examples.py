@@ -1,5 +1,6 @@
 """An operator's files: every form gives the same kind of example; what is none is named."""
 
+import csv
 import json
 
 import pytest
@@ -42,6 +43,29 @@ def test_tables_lists_and_labels(tmp_path):
     found = list(read([tmp_path / "a.csv", tmp_path / "b.json"]))
     assert [e.label for e in found] == ["card_lost", "other", None]
     assert found[1].request == "Where, then?" and found[0].source.endswith("a.csv:2")
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0c"])
+def test_signs_that_some_take_for_ends_of_lines_end_none(tmp_path, sign):
+    told = f"One.{sign}Two."
+    record = json.dumps({"question": "Hi?", "answer": told}, ensure_ascii=False)
+    (tmp_path / "a.jsonl").write_text(f"{record}\n\n{record}\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text(
+        f'question,answer\nHi?,{told}\nHi?,"Two\nlines."\n', encoding="utf-8", newline=""
+    )
+    found = list(read([tmp_path / "a.jsonl", tmp_path / "b.csv"]))
+    assert [e.target["content"] for e in found] == [told, told, told, "Two\nlines."]
+    assert found[1].source.endswith("a.jsonl:3")
+
+
+def test_a_table_that_is_none_is_said_so(tmp_path):
+    (tmp_path / "a.csv").write_text(f"question,answer\nHi?,{'x' * 200_000}\n", encoding="utf-8")
+    before = csv.field_size_limit(1_000)
+    try:
+        with pytest.raises(UnreadableFile, match="field larger"):
+            list(read([tmp_path / "a.csv"]))
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_conversations_that_begin_alike_are_one_group(tmp_path):

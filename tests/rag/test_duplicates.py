@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.duplicates import first_like
+from rag.duplicates import apart, first_like
 
 LONG = "Order 77 is on its way to you and should arrive on Monday. Anything else I can help you with?"
 
@@ -44,3 +44,16 @@ def test_each_text_leads_to_the_first_of_its_kind(texts):
 
 def test_a_lone_half_of_a_surrogate_pair_does_no_harm():
     assert first_like(["\ud800 ship", "x"]) == [0, 1]
+
+
+def test_apart_leaves_what_only_few_say_and_the_end():
+    texts = [f"Read this. Then answer.\nQuestion: item {n}? Thanks." for n in range(5)]
+    assert apart(texts, most=4) == [f"item {n}\nThanks" for n in range(5)]
+    assert apart(texts[:4], most=4)[0] == "Read this\nThen answer\nQuestion\nitem 0\nThanks"
+    assert apart(["a. b."] * 9 + [""], most=4) == ["a\nb"] * 9 + [""], "the same text counts once"
+
+
+def test_how_much_is_looked_at_can_be_said():
+    first, other = ("word " * 100 + end for end in ("Boots are sold on Monday, tents never.", "Quite another thing! " * 30))  # fmt: skip
+    assert first_like([first, other]) == [0, 0]
+    assert first_like([first, other], longest=4_000) == [0, 1]

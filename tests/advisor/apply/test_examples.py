@@ -1,5 +1,7 @@
 """What is taught: as the bot would have been asked; no new facts; nothing of a person's; nothing twice."""
 
+from dataclasses import replace
+
 from advisor.apply.examples import Bot, build, labelled
 from advisor.exchange import Exchange, Feedback, Message, Passage, Source, Tool, ToolCall
 from advisor.gate.trial import Case
@@ -197,6 +199,46 @@ def test_a_persons_data_is_masked_but_not_the_shops_own():
     assert made.request == "I am [e-mail], where do I write about boots?"
 
 
+def test_a_persons_data_is_masked_in_calls_too():
+    book = Tool(name="book", parameters={"type": "object", "properties": {"email": {"type": "string"}}})
+    calls = (ToolCall(name="book", arguments='{"email": "ana.lopez@example.org"}'),)
+    asked = "Book it for ana.lopez@example.org please"
+    good = exchange(0, calls=calls, tools=(book,), question=asked)
+    wrong = exchange(
+        1,
+        calls=calls,
+        tools=(book,),
+        question=f"{asked}, at once",
+        expected='{"name": "book", "arguments": {"email": "ana@example.org"}}',
+    )
+    before = (
+        Message(role="user", content="Hi, ana@example.org"),
+        Message(role="assistant", content="", tool_calls=calls),
+        Message(role="tool", content="booked for ana@example.org"),
+    )
+    later = exchange(2, f"Done. {CTA}", question="Thank you!", before=before)
+    made = build([case(good, "good"), case(wrong), case(later, "good")], bot())
+    assert len(made.examples) == 3
+    for e in made.examples:
+        assert "example.org" not in str([e.messages, e.rejected])
+    called = made.examples[0].target["tool_calls"][0]["function"]
+    assert called == {"name": "book", "arguments": '{"email": "[e-mail]"}'}
+    assert made.examples[0].request == "Book it for [e-mail] please"
+
+
+def test_other_questions_about_one_page_do_not_repeat_each_other():
+    text = " ".join(
+        f"Item {w} costs {n} euros and is sent within {n} days." for n, w in enumerate(_words(40))
+    )
+    cases = [
+        case(exchange(n, f"{w}: {n} euros. {CTA}", question=f"What is to be paid for {w}, and when?", passages=(Passage(text=text),)), "good")
+        for n, w in enumerate(_words(40))
+    ]  # fmt: skip
+    made = build(cases, bot(retrieval=True))
+    told = [e for e in made.examples if e.passages]
+    assert len(told) > 30, made.left_out
+
+
 def test_nothing_twice():
     cases = [
         case(exchange(n, f"A while. {CTA}", question="How long may boots be kept?"), "good") for n in range(9)
@@ -231,15 +273,20 @@ def test_labelled_texts():
 
 
 def test_of_near_repetitions_a_dozen_is_kept_but_of_calls_all_values():
-    def asked(n, **reply):
+    def asked(n, origin="approved", **reply):
         messages = (
             {"role": "user", "content": f"Where is order SH-{10000 + n}?"},
             {"role": "assistant", **reply},
         )
-        return Example(messages=messages, group=f"g{n}", origin="file", source=f"own:{n}")
+        return Example(messages=messages, group=f"g{n}", origin=origin, source=f"log:{n}")
 
     said = [asked(n, content=f"Order SH-{10000 + n} is on its way.") for n in range(40)]
-    assert len(build([], bot(), said).examples) == 12
+    made = build([], bot(), said)
+    assert len(made.examples) == 12 and made.left_out == {"repeats another": 28}
+    own = [replace(e, origin="file") for e in said]
+    made = build([], bot(), [*own, *own])
+    assert made.examples == tuple(own), "what an operator chose is taken as it is, once"
+    assert made.left_out == {"repeats another": 40}
     calls = [
         asked(n, content=None, tool_calls=[{"type": "function", "function": {"name": "get_order", "arguments": f'{{"id": "SH-{10000 + n}"}}'}}])
         for n in range(40)

@@ -6,13 +6,17 @@ import pytest
 from planted_bot import CTA, PLACES, page, question, right
 
 from advisor.cli import main
+from advisor.exchange import content_hash
+from advisor.state import State
 from finetune import datasets
 from finetune.backends import BACKENDS
 from finetune.backends.port import JobRefused, Standing
 from finetune.backends.scripted import Scripted
 from finetune.examples import text_of
+from finetune.jobs import Jobs
 from router import models
 from router.chatbot import Chatbot
+from router.live import Live
 
 CONFIG = (
     f"documents: [help]\nlabels: null\ncontract: {{rules: [{{kind: ends_with, text: '{CTA}', cause: required_element}}]}}\n"
@@ -31,6 +35,11 @@ class Backend(Scripted):
         super().__init__(
             [Standing(state="succeeded", raw="ok", model=self.model, metrics={"held_loss": 0.1})]
         )
+
+
+class Full(Scripted):
+    def __init__(self):
+        super().__init__([Standing(state="failed", raw="1", message="No space left on device")])
 
 
 class Refusing(Scripted):
@@ -123,6 +132,83 @@ def test_what_is_not_trained_says_why(place, capsys, monkeypatch):
     done = applied(capsys)
     assert done["tried"][0]["standing"] == "not made"
     assert done["tried"][0]["what"] == "not trained: no room here"
+
+
+def test_an_example_that_no_file_can_hold_is_named(place, capsys):
+    (place / "own.jsonl").write_text('{"question": "Hm?", "answer": "\\ud83d"}\n', encoding="utf-8")
+    (place / "advisor.yaml").write_text(
+        CONFIG.replace("train: {", "train: {examples: [own.jsonl], "), encoding="utf-8"
+    )
+    done = applied(capsys)
+    assert done["tried"][0]["what"].startswith("not trained: own.jsonl:1: holds half a character"), done
+
+
+def test_what_failed_here_is_tried_again(place, capsys, monkeypatch):
+    monkeypatch.setitem(BACKENDS, "local", "test_fine_tune:Full")
+    done = applied(capsys)
+    assert (
+        done["tried"][0]["what"] == "training failed: No space left on device; applying again tries it again"
+    )
+    monkeypatch.setitem(BACKENDS, "local", "test_fine_tune:Backend")
+    again = applied(capsys)
+    assert again["tried"][0]["standing"] == "accepted", again
+    assert again["tried"][0]["about"]["job"] != done["tried"][0]["about"]["job"]
+
+
+def test_preferences_are_learnt_from_pairs_only(place, capsys):
+    (place / "own.jsonl").write_text(
+        '{"question": "What is new?", "answer": "Nothing."}\n'
+        '{"prompt": "What is old?", "chosen": "All.", "rejected": "No."}\n',
+        encoding="utf-8",
+    )
+    (place / "advisor.yaml").write_text(
+        CONFIG.replace("train: {", "train: {objective: dpo, examples: [own.jsonl], "), encoding="utf-8"
+    )
+    about = applied(capsys)["tried"][0]["about"]
+    assert about["examples"]["left out"]["no rejected reply"] >= 1
+    (folder,) = (place / ".advisor/datasets").iterdir()
+    made = datasets.load(folder)
+    assert all(e.rejected for e in (*made.train, *made.validation)) and len(made.train) >= 8
+
+
+def test_an_operators_file_does_not_teach_what_judges(place, capsys):
+    asked = {e.question for e, _ in State(place / ".advisor").exchanges()}
+    rows = [{"question": f"[1] A page\nIt says so.\n\nQuestion: {q.upper()} ", "answer": f"Leaked {n}."} for n, q in enumerate(sorted(asked))]  # fmt: skip
+    rows.append({"question": "What is new?", "answer": "Nothing is."})
+    (place / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    (place / "advisor.yaml").write_text(
+        CONFIG.replace("train: {", "train: {examples: [own.jsonl], "), encoding="utf-8"
+    )
+    done = applied(capsys)
+    (folder,) = (place / ".advisor/datasets").iterdir()
+    made = datasets.load(folder)
+    told = {e.request.rpartition("Question: ")[2].strip(): text_of(e.target) for e in (*made.train, *made.validation) if e.origin == "file"}  # fmt: skip
+    judging = {q.upper() for q in asked if int(content_hash(q)[:8], 16) % 2}
+    assert judging and not judging & set(told) and told["What is new?"] == "Nothing is."
+    assert done["tried"][0]["about"]["examples"]["left out"]["asks what judges"] >= len(judging)
+
+
+def test_a_tenants_bot_learns_from_that_tenant_only(place, capsys):
+    state = place / ".advisor"
+    release = Live(state).routes()["*"].release
+    for tenant in ("acme", "beta"):
+        Live(state).promote(release, tenant=tenant)
+    with Chatbot() as bot:
+        for n in range(4):
+            for p in PLACES:
+                for tenant in ("acme", "beta"):
+                    said = f"{question(p, n)} I write for {tenant}."
+                    reply = bot.reply([{"role": "user", "content": said}], conversation=f"{tenant}-{p}-{n}", tenant=tenant)  # fmt: skip
+                    bot.feedback(reply.id, thumb="down", correction=f"{right(p)} {CTA}")
+        bot.flush()
+    told(capsys, ".advisor/traces")
+    done = [(d["route"], d["reason"], [(t["what"], t["about"].get("job")) for t in d["tried"]]) for d in json.loads(told(capsys, "apply", "--only", "FineTune", "--yes", "--json"))]  # fmt: skip
+    jobs = {j.recipe.extra.get("tenant"): datasets.load(j.dataset) for j in Jobs(state).all()}
+    assert set(jobs) == {None, "acme", "beta"}, done
+    for tenant, made in jobs.items():
+        texts = [m.get("content") or "" for e in (*made.train, *made.validation) for m in e.messages]
+        named = {t for t in ("acme", "beta") if any(f"I write for {t}" in x for x in texts)}
+        assert named == ({tenant} if tenant else set())
 
 
 def test_a_bot_that_cannot_be_trained_is_named(place, capsys):

@@ -1,14 +1,17 @@
 """`advise finetune` from the outside: planned, run, listed, shown, cancelled, deleted."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from advisor.cli import main
+from finetune import datasets
 from finetune.adapters import Adapters
 from finetune.backends import BACKENDS
 from finetune.backends.port import Standing
 from finetune.backends.scripted import Scripted
+from finetune.jobs import Jobs
 
 
 class Slow(Scripted):
@@ -71,9 +74,35 @@ def test_what_is_wrong_is_said_in_one_line(place, capsys):
     )
     (place / "odd.jsonl").write_text('{"foo": 1}\n', encoding="utf-8")
     assert "odd.jsonl:1: no known form" in told(capsys, "run", "odd.jsonl", code=2)
-    (place / "same.jsonl").write_text('{"question": "a", "answer": "b"}\n' * 30, encoding="utf-8")
+    same = (json.dumps({"question": f"a{n}", "answer": "b"}) + "\n" for n in range(30))
+    (place / "same.jsonl").write_text("".join(same), encoding="utf-8")
     assert "not sent" in told(capsys, "run", "same.jsonl", code=2)
     assert "no adapter" in told(capsys, "delete", "abc", code=2)
+
+
+def test_files_are_cleaned_and_replay_is_what_the_recipe_says(place, capsys):
+    own = [{"question": "I am ana@example.org, am I?", "answer": "Yes."}] * 2
+    (place / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in own), encoding="utf-8")
+    given = ("e.jsonl", "own.jsonl", "--replay", "0.5", "--detach", "--json")
+    job = json.loads(told(capsys, "run", *given))
+    made = datasets.load(Path(job["dataset"]))
+    learnt = [e for e in made.train if e.origin == "file"]
+    assert len(learnt) + len(made.validation) == 41 and not made.held_out
+    assert len(made.train) == 2 * len(learnt)
+    assert Jobs(place / ".advisor").get(job["job"]).recipe.replay_share == 0.5
+    assert "I am [e-mail], am I?" in {e.request for e in (*learnt, *made.validation)}
+    again = json.loads(told(capsys, "run", job["dataset"], "--detach", "--json"))
+    assert again["job"] == job["job"], "the same recipe, read off the dataset"
+    raw = json.loads(told(capsys, "plan", "own.jsonl", "--allow", "personal_data", "--json"))
+    (e,) = datasets.load(Path(raw["dataset"])).train
+    assert e.request == "I am ana@example.org, am I?"
+
+
+def test_a_dataset_takes_nothing_beside_it(place, capsys):
+    folder = json.loads(told(capsys, "plan", "e.jsonl", "--json"))["dataset"]
+    for more in (["e.jsonl"], ["--replay", "0.2"]):
+        assert "a dataset is trained on as it is" in told(capsys, "run", folder, *more, code=2)
+    assert "0 to 0.9 can be mixed in" in told(capsys, "run", "e.jsonl", "--replay", "1", code=2)
 
 
 def test_an_adapter_is_exported_and_deleted(place, capsys):
