@@ -1,7 +1,7 @@
 """Mixing: what is new repeated until it can be heard; generic tasks and the base's own good replies against forgetting.
 
 How much is a question without a general answer (2601.16979); small models that are trained to their limits forget most (2605.26097). The share is
-therefore a setting, stands in the recipe, and the gate judges what came of it; the default was chosen, not measured.
+therefore a setting, stands in the recipe, and the gate judges what came of it; what was measured tells none, a tenth and a fifth not apart (docs/benchmarks.md).
 """
 
 from __future__ import annotations
