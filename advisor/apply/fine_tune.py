@@ -92,14 +92,14 @@ def make(place: Workplace, remedy: Remedy) -> Made:
 
 
 def _trained(place: Workplace, folder: Path, recipe: Recipe, report: Report) -> Job:
-    """Train, or wait for the training that was begun. What came to nothing here is begun anew; what is paid for only if a person says so."""
+    """Train, or wait for the training that was begun. What failed here goes on, what was cancelled is begun anew; what is paid for only if a person says so."""
     order = partial(
         start, folder, recipe, state=place.config.state, cap_usd=place.config.train.cap_usd, estimate=report.estimate,
         open_cap_usd=place.config.train.open_cap_usd,
     )  # fmt: skip
     running = order()
     begun = running.jobs.get(running.key)
-    if begun.backend == "local" and begun.state in ("failed", "cancelled"):
+    if begun.backend == "local" and begun.state == "cancelled":
         running = order(again=True)
     return running.wait(on_change=partial(_tell, place))
 
