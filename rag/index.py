@@ -198,6 +198,7 @@ class Index:
         remove: Iterable[str] = (),
         settings: Settings | None = None,
         live: bool = True,
+        base: str | None = None,
         on_progress: Tell | None = None,
     ) -> Manifest:
         """Make a version with some documents added, replaced (the same id) or removed, or other settings.
@@ -205,18 +206,20 @@ class Index:
         Args:
             add: Documents to add, or to put in place of those with the same id.
             remove: Ids to leave out; unknown ones are no error.
-            settings: What to do otherwise than the live version.
+            settings: What to do otherwise than the version it is made from.
             live: Whether to make it live; else it waits for `promote`.
+            base: Version that it is made from; None for the live one.
             on_progress: Called now and then.
 
         Raises:
             IndexFailed: It could not be made; the live version is as it was.
             IndexMissing: The index was made with another embedder than the one given.
+            UnknownVersion: There is no such base.
             ValueError: Two documents to add have one id.
         """
         with self._writing():
             gone = set(remove)
-            parent = self._parent()
+            parent = self._versions.manifest(self._versions.find(base)) if base else self._parent()
             embedder = self._embedder(parent.recipe if parent else None)
             held = self._documents(parent.id) if parent else {}
             order = _Order(

@@ -61,13 +61,17 @@ class Target:
 
 
 def try_fixes(
-    index: Index, targets: Sequence[Target], old: Sequence[Question], *, reranker: str | None = None
+    index: Index,
+    live: Snapshot,
+    targets: Sequence[Target],
+    old: Sequence[Question],
+    *,
+    reranker: str | None = None,
 ) -> tuple[Tried, ...]:
     """Try the fixes in order of their cost, up to the first that is accepted and leaves little; `chosen` says which it is.
 
-    Versions that were made on the way are deleted again.
+    Versions that were made on the way from `live`, which the bot searches now, are deleted again.
     """
-    live = index.snapshot()
     teaching = [t for t in targets if not t.held_out]
     judging = Trial(targets=tuple(t.question for t in targets if t.held_out), old=tuple(old), unrelated=())
     done: list[Tried] = []
@@ -117,7 +121,8 @@ def staged(index: Index, live: Snapshot, settings: Settings) -> Iterator[Search]
     if settings.chunking is None and settings.aliases is None and settings.adapter is None:
         yield lambda text, *, k, filter: live.search(text, k=k, filter=filter, retrieval=settings.retrieval)
         return
-    made = index.update(settings=settings, live=False)
+    there = {m.id for m in index.versions()}
+    made = index.update(settings=settings, live=False, base=live.id)
     try:
         snapshot = index.at(made.id)
         try:
@@ -125,7 +130,7 @@ def staged(index: Index, live: Snapshot, settings: Settings) -> Iterator[Search]
         finally:
             snapshot.close()
     finally:
-        if made.id != index.live.version:
+        if made.id not in there:
             index.discard(made.id)
 
 

@@ -7,6 +7,7 @@ question may become a search word of a chunk, which is searched and never shown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -90,6 +91,7 @@ def propose(
     seen: Sequence[Case],
     candidates: Iterable[Document] = (),
     *,
+    base: str | None = None,
     draft: Draft | None = None,
     reranker: str | None = None,
 ) -> Proposal:
@@ -99,6 +101,7 @@ def propose(
         index: The bot's index.
         seen: Cases of the log.
         candidates: The operator's documents that are not in the index.
+        base: Version that the bot searches; None for the live one.
         draft: Writes outlines for content requests.
         reranker: A cross-encoder to try; it may have to be fetched.
 
@@ -106,7 +109,18 @@ def propose(
         IndexMissing: There is no index yet.
         IndexFailed: A version could not be made; the live one is as it was.
     """
-    live = index.snapshot()
+    with closing(index.at(base)) if base else nullcontext(index.snapshot()) as live:
+        return _proposed(index, live, seen, candidates, draft, reranker)
+
+
+def _proposed(
+    index: Index,
+    live: Snapshot,
+    seen: Sequence[Case],
+    candidates: Iterable[Document],
+    draft: Draft | None,
+    reranker: str | None,
+) -> Proposal:
     held = {d.id: d for d in live.documents()}
     inside = Locator(held.values())
     candidates = [d for d in candidates if held.get(d.id) != d]
@@ -116,11 +130,11 @@ def propose(
     )
     old = tuple(_old(seen, inside))
     targets, unlocated = _targets([c for c in seen if c.cause == "retrieval_miss"], inside)
-    tried = _tried(index, targets, old, reranker)
+    tried = _tried(index, live, targets, old, reranker)
     fix = chosen(tried)
     version, verification = None, None
     if new or fix:
-        made = index.update(add=new, settings=fix.fix.settings if fix else None, live=False)
+        made = index.update(add=new, settings=fix.fix.settings if fix else None, live=False, base=live.id)
         version = made.id
         trial = Trial(
             targets=(*found, *(t.question for t in targets if t.held_out and fix)), old=old, unrelated=tuple(question(c, ()) for c in _others(seen)[:_MOST_ASKED])
@@ -192,10 +206,10 @@ def _targets(missed: Sequence[Case], inside: Locator) -> tuple[list[Target], int
 
 
 def _tried(
-    index: Index, targets: Sequence[Target], old: Sequence[Question], reranker: str | None
+    index: Index, live: Snapshot, targets: Sequence[Target], old: Sequence[Question], reranker: str | None
 ) -> tuple[Tried, ...]:
     halves = sum(t.held_out for t in targets), sum(not t.held_out for t in targets)
-    return try_fixes(index, targets, old, reranker=reranker) if min(halves) >= _LEAST_HALF else ()
+    return try_fixes(index, live, targets, old, reranker=reranker) if min(halves) >= _LEAST_HALF else ()
 
 
 def _others(seen: Sequence[Case]) -> list[Case]:
@@ -224,6 +238,16 @@ def _nearest(unanswered: Sequence[Case], candidates: Sequence[Document]) -> dict
     return {id: document for id, document in found.items() if document is not None}
 
 
+def _searched(place: Workplace) -> str | None:
+    """Return the version to go on from, None for the index's live one.
+
+    A release that was a canary first brought a version to which the index itself never moved; from the index's own, what that release added
+    would be lost. A version that the index has left behind was left by an operator.
+    """
+    own, live = place.base.index, place.index.live
+    return own if own not in (None, live.version, *live.previous) else None
+
+
 def make(place: Workplace, remedy: Remedy) -> Made:
     """Make an index remedy: pages that hold missing answers and a search that finds what is there, as a release on a staged version."""
     # Pages are the operator's own and hold what they hold, so all questions may find them; how to search is split inside.
@@ -231,13 +255,14 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         place.index,
         cases(place.seen),
         tuple(pages(place.config.index.candidates)),
+        base=_searched(place),
         reranker=place.config.index.try_reranker,
     )
     gaps: frozenset[Gap] = frozenset({"knowledge"})
     about = {"proposal": found.as_data()}
     newest = place.index.live.version
     helps = found.verification is not None and found.verification.verdict != "refused"
-    if not helps and place.base.index not in (None, newest):
+    if not helps and place.base.index not in (None, newest) and _searched(place) is None:
         # After `advise rollback` the index has what the release lacks: the gate says whether that is good now.
         return Made(
             remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, index=newest)), gaps=gaps, what=f"version {newest} of the index, which is live there",

@@ -1,6 +1,8 @@
 """The knowledge remedy on a small index: what is found, tried, refused, requested."""
 
+from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,7 @@ from advisor.apply.locating import Locator
 from advisor.apply.requests import as_markdown, requests
 from advisor.apply.retrieval_fixes import Target, try_fixes
 from advisor.apply.trial import summary, with_trial
-from advisor.apply.update_index import propose
+from advisor.apply.update_index import _searched, propose
 from advisor.apply.verification import as_data as verification_data
 from advisor.apply.verification import judged, lines
 from advisor.exchange import content_hash
@@ -87,6 +89,23 @@ def test_proposing_again_stages_the_same_version(index):
     first = propose(index, [*WORKED, *MISSING], [CANADA])
     assert propose(index, [*WORKED, *MISSING], [CANADA]).version == first.version
     assert len(index.versions()) == 2
+
+
+def test_what_a_release_searches_is_gone_on_from_though_the_index_points_elsewhere(index):
+    """A canary that was promoted by hand brought a version to which the index itself never moved."""
+    before = index.live.version
+    brought = index.update(add=[FISH], live=False)
+    searched = lambda version: _searched(SimpleNamespace(base=SimpleNamespace(index=version), index=index))  # noqa: E731
+    assert searched(brought.id) == brought.id
+    found = propose(index, [*WORKED, *MISSING], [CANADA, FISH], base=brought.id)
+    assert [a.document for a in found.additions] == ["canada"]
+    assert found.verification.verdict == "accepted"
+    with closing(index.at(found.version)) as staged:
+        assert {d.id for d in staged.documents()} == {*(p.id for p in PAGES), "fish", "canada"}
+    assert index.live.version == before
+    # What the index itself holds or held is its operator's: there its live version is gone on from.
+    index.promote(found.version)
+    assert (searched(found.version), searched(before), searched(None)) == (None, None, None)
 
 
 def test_what_no_source_holds_is_asked_for_and_never_invented(index):
@@ -206,7 +225,10 @@ def test_aliases_reach_what_shares_no_word_and_tried_versions_are_gone(index):
     index.update(settings=Settings(retrieval=Retrieval(dense=0.0, k=1)))
     before = [m.id for m in index.versions()]
     tried = try_fixes(
-        index, targets, [Question(text=f"parcel to {p}", documents=frozenset({p.lower()})) for p in PLACES]
+        index,
+        index.snapshot(),
+        targets,
+        [Question(text=f"parcel to {p}", documents=frozenset({p.lower()})) for p in PLACES],
     )
     assert tried[-1].verification.verdict == "accepted"
     assert "search words" in tried[-1].fix.name
