@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,9 @@ def _rows(path: Path, what: str, columns: tuple[str, ...]) -> Iterator[dict[str,
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{what}: {path} cannot be read ({error}); give a UTF-8 CSV file") from error
     if text.lstrip().startswith("{"):
-        rows: Iterable[dict[str, Any]] = map(orjson.loads, filter(str.strip, text.splitlines()))
+        rows: Iterable[dict[str, Any]] = map(orjson.loads, filter(str.strip, text.split("\n")))
     else:
-        rows = csv.DictReader(text.splitlines())
+        rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
         for number, row in enumerate(rows, start=2):
             if any(row.get(c) is None for c in columns):
@@ -105,3 +106,5 @@ def _rows(path: Path, what: str, columns: tuple[str, ...]) -> Iterator[dict[str,
             yield {c: str(row[c]) for c in columns}
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: is not JSON Lines ({error})") from error
+    except csv.Error as error:
+        raise InputError(f"{path}: is not CSV ({error})") from error
