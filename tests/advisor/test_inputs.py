@@ -26,5 +26,5 @@ def test_a_text_of_several_lines_is_one_text(tmp_path):
 def test_what_is_no_table_is_named(tmp_path):
     file = tmp_path / "labelled.csv"
     file.write_text("text;label\nHello;talk\n", encoding="utf-8")
-    with pytest.raises(InputError, match="labelled.csv:2: needs the columns text and label"):
+    with pytest.raises(InputError, match=r"labelled\.csv:2: needs the columns text and label"):
         labelled(file)
