@@ -282,9 +282,8 @@ def _judge(settings: config.JudgeSettings) -> Judge | None:
     from router.models import load
     from router.models.port import ModelMissing
 
-    prices = {}
-    if settings.price is not None:
-        prices[settings.model] = judge.Price(input=settings.price.input, output=settings.price.output)
+    price = config.priced(settings.price)
+    prices = {settings.model: price} if price is not None else {}
     try:
         model = load(settings.model)
     except ModelMissing as error:

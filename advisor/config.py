@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from advisor.evidence import CAUSES, Gap
 from advisor.logs.files import InputError
 from router.contract.rules import Contract, Rule
+from router.releases import Price
 
 
 class _Strict(BaseModel):
@@ -49,6 +50,11 @@ class TokenPrice(_Strict):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+
+
+def priced(own: TokenPrice | None) -> Price | None:
+    """Return a price of the settings as models have it; None for none."""
+    return Price(input=own.input, output=own.output) if own is not None else None
 
 
 class JudgeSettings(_Strict):

@@ -19,6 +19,7 @@ from advisor.diagnosis import Diagnosis
 from advisor.evidence import CAUSES, GAPS, Evidence, Gap, Place, quote
 from advisor.exchange import Exchange, content_hash
 from router.models.port import ChatModel, Completion, ModelError
+from router.releases import Price
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +67,6 @@ Answer with one JSON object:
 {{"token": "{token}", "failed": true or false, "gaps": at most two of the four names, [] if it did not fail,
 "cause": the cause of the first gap or "", "quotes": one to four short spans copied from the log that show it}}
 A reply that serves the person and keeps the rules of the system text has not failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What a model costs, in US dollars for a million tokens."""
-
-    input: float
-    output: float
 
 
 @dataclass(slots=True, kw_only=True)

@@ -32,6 +32,11 @@ def cleaned(examples: Iterable[Example], *, mask: bool = True) -> list[Example]:
     return _once([masked(e) for e in examples] if mask else list(examples))
 
 
+def first_asked(texts: Sequence[str]) -> list[int]:
+    """Return for each text the index of the first that it nearly repeats, apart from what more than a dozen of them hold in common; see `first_like`."""
+    return first_like(apart(texts, most=MOST_ALIKE), longest=LONGEST)
+
+
 def masked(example: Example) -> Example:
     """Return an example with personal data masked in all its messages and the arguments of their calls."""
     own = " ".join([*(text_of(m) for m in example.messages if m.get("role") == "system"), *example.passages])
@@ -124,6 +129,6 @@ def _once(examples: Sequence[Example]) -> list[Example]:
 
 def _alike(examples: Sequence[Example]) -> list[tuple[int, int]]:
     """Return for each example the first whose request it nearly repeats, and the first whose reply: near-repetitions have both in common."""
-    asked = first_like(apart([e.request for e in examples], most=MOST_ALIKE), longest=LONGEST)
+    asked = first_asked([e.request for e in examples])
     told = first_like([text_of(e.target) for e in examples], longest=LONGEST)
     return list(zip(asked, told, strict=True))

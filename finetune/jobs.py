@@ -17,7 +17,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,29 +37,13 @@ from finetune.backends.port import (
     Standing,
     State,
 )
+from finetune.jobs_file import migrate, opened
 from finetune.recipe import Recipe
 from rag.locks import Locked, exclusive, make
 
 _PATIENCE_S = 30.0
 _REVIVALS = 3
 """Times that one wait takes up a training again whose process died."""
-_MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        key TEXT PRIMARY KEY, backend TEXT NOT NULL, recipe TEXT NOT NULL, dataset TEXT NOT NULL, cap_usd REAL NOT NULL,
-        estimate TEXT NOT NULL, state TEXT NOT NULL, provider_id TEXT, raw TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
-        model TEXT, trained_tokens INTEGER, cost_usd REAL, steps TEXT NOT NULL DEFAULT '{}', metrics TEXT NOT NULL DEFAULT '{}',
-        checkpoints TEXT NOT NULL DEFAULT '[]', files TEXT NOT NULL DEFAULT '{}', created REAL NOT NULL, updated REAL NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE events (
-        key TEXT NOT NULL, time REAL NOT NULL, message TEXT NOT NULL, level TEXT NOT NULL, data TEXT NOT NULL,
-        PRIMARY KEY (key, time, message)
-    ) WITHOUT ROWID;
-    """,
-    """
-    CREATE TABLE hooks (id TEXT PRIMARY KEY, kind TEXT NOT NULL, provider_id TEXT NOT NULL, received REAL NOT NULL) WITHOUT ROWID
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +123,7 @@ class Jobs:
         self._backends = backends
         self._loaded: dict[str, Backend] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self._migrate()
+        migrate(self._folder / "jobs.db", wait_s=_PATIENCE_S)
 
     # Writing down, sending, asking after
 
@@ -489,25 +473,8 @@ class Jobs:
         except Locked:
             raise JobUnavailable(f"another process is sending job {key}", hint="wait for it") from None
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(
-            sqlite3.connect(self._folder / "jobs.db", timeout=_PATIENCE_S, isolation_level=None)
-        ) as db:
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode = WAL")
-            # A job that is paid for must survive the machine, not only the process.
-            db.execute("PRAGMA synchronous = FULL")
-            yield db
-
-    def _migrate(self) -> None:
-        with self._open() as db, db:
-            db.execute("BEGIN IMMEDIATE")
-            at = db.execute("PRAGMA user_version").fetchone()[0]
-            for script in _MIGRATIONS[at:]:
-                for statement in filter(str.strip, script.split(";")):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {max(at, len(_MIGRATIONS))}")
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._folder / "jobs.db", wait_s=_PATIENCE_S)
 
 
 def _key(recipe: Recipe, dataset: Path, *, attempt: int) -> str:

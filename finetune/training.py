@@ -122,17 +122,9 @@ def train(
     adapter = (
         None if full else weights.lora(rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
     )
-    maker, config = (DPOTrainer, DPOConfig) if recipe.objective == "dpo" else (SFTTrainer, SFTConfig)
+    config = DPOConfig if recipe.objective == "dpo" else SFTConfig
     watch = _watch(ways)
-    if ways.ranks > 1:
-        maker = batches.alike(maker)
-    elif (
-        recipe.objective == "sft"
-        and not arguments["packing"]
-        and _shares(recipe, arguments, tables[0], loaded)
-    ):
-        maker = sharing.sharing(maker, weights.collated)
-    trainer = maker(
+    trainer = _maker(recipe, arguments, ways, tables[0], loaded)(
         model=loaded, args=_alone(config(**arguments), ways), train_dataset=tables[0], eval_dataset=tables[1] if len(tables[1]) else None,
         processing_class=tokenizer, peft_config=adapter, callbacks=_callbacks(settings, watch, judged=len(tables[1]) > 0),
     )  # fmt: skip
@@ -152,6 +144,16 @@ def train(
     if ways.ranks > 1:
         trainer.accelerator.end_training()
     return Trained(model=trained, tokenizer=tokenizer, stopped=stopped, metrics=metrics)
+
+
+def _maker(recipe: Recipe, arguments: Mapping[str, Any], ways: Ways, table: Table, loaded: Any) -> Any:
+    """Return TRL's trainer, so changed that ranks see the same batches, or that what rows begin alike with is read once."""
+    maker = DPOTrainer if recipe.objective == "dpo" else SFTTrainer
+    if ways.ranks > 1:
+        return batches.alike(maker)
+    if recipe.objective == "sft" and not arguments["packing"] and _shares(recipe, arguments, table, loaded):
+        return sharing.sharing(maker, weights.collated)
+    return maker
 
 
 def _alone(arguments: Any, ways: Ways) -> Any:

@@ -221,12 +221,8 @@ def _goes_live(
     """
     config, index, wishes = parts
     release = carried.release or ""
-    tenant, _, task = name.partition("/")
-    whom: Mapping[str, Any] = {
-        "tenant": None if tenant == "*" else tenant,
-        "task": task or None,
-        "why": reason,
-    }
+    tenant, task = whose(name)
+    whom: Mapping[str, Any] = {"tenant": tenant, "task": task, "why": reason}
     live = Live(config.state)
     route = live.routes()[name]
     if action == "canary" and route.release != release:

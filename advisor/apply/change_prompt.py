@@ -15,6 +15,7 @@ from itertools import chain
 from math import inf
 
 from advisor.apply.workplace import Made, Workplace
+from advisor.config import priced
 from advisor.evidence import Gap
 from advisor.exchange import Exchange
 from advisor.gate.trial import Bench, Case, Tell, good_by
@@ -30,7 +31,7 @@ from advisor.rules import rules_of_prompt
 from router.contract.rules import Rule
 from router.models.port import ChatModel
 from router.prompts import Part, Prompt, diff
-from router.releases import Price, Release
+from router.releases import Release
 
 _EXAMPLES = (2, 4)
 _MOST_TEACHING = 40
@@ -335,7 +336,7 @@ def _rewritings(place: Workplace, base: Setup, model: ChatModel, teaching: Seque
     own = place.config.improve
     if own.model is None:
         return
-    price = Price(input=own.price.input, output=own.price.output) if own.price else free(own.model)
+    price = priced(own.price) or free(own.model)
     what = f"rewriting the prompt with {own.model}"
     if price is None:
         what += f" ({own.cap_calls} calls at most; set `improve.price`, as dollars are capped only then)"

@@ -12,7 +12,7 @@ from advisor.rules import rules_of_prompt
 from rag.index import Index
 from router.contract.rules import Contract
 from router.prompts import Prompt, Prompts
-from router.releases import Generation, Price, Release, Releases, Retrieving
+from router.releases import Generation, Release, Releases, Retrieving
 
 
 def bundle(config: settings.Config, *, note: str = "") -> Release:
@@ -30,7 +30,7 @@ def bundle(config: settings.Config, *, note: str = "") -> Release:
             max_tokens=own.max_tokens, temperature=own.temperature, stop=own.stop, strict=own.strict, retries=own.retries, stream=own.stream
         ),
         retrieving=Retrieving(k=own.k, decline_below=own.decline_below, cite=own.cite, grounded=own.grounded), fallback=own.fallback,
-        price=Price(input=own.price.input, output=own.price.output) if own.price else None, note=note, made=time.time(),
+        price=settings.priced(own.price), note=note, made=time.time(),
     )  # fmt: skip
 
 

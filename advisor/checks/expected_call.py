@@ -85,7 +85,7 @@ def _compared(exchange: Exchange, wanted: list[_Call], made: list[_Call]) -> Evi
                 exchange, 1.0, f"The right call is {call.name}; called was {names[0]}.", "wrong_tool"
             )
         if not any(_equal(call.arguments, c.arguments) for c in same):
-            differs = _differing(call.arguments, same[0].arguments)
+            differs = differing(call.arguments, same[0].arguments)
             note = f"{same[0].name} was called with other arguments than is right: {', '.join(differs[:4])}."
             return _shows(
                 exchange,
@@ -203,7 +203,7 @@ def _equal(wanted: Any, given: Any) -> bool:
     Where a list stands for one value, it lists the values that are accepted.
     """
     if isinstance(wanted, Mapping) and isinstance(given, Mapping):
-        return not _differing(wanted, given)
+        return not differing(wanted, given)
     if isinstance(wanted, list | tuple):
         if isinstance(given, list | tuple):
             same = len(wanted) == len(given) and all(_equal(a, b) for a, b in zip(wanted, given, strict=True))
@@ -212,7 +212,8 @@ def _equal(wanted: Any, given: Any) -> bool:
     return _plain(wanted) == _plain(given)
 
 
-def _differing(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def differing(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return the names of arguments that are not the same; case, space, and the difference of 4 and "4" do not count, nor does what is null."""
     keys = sorted({*map(str, wanted), *map(str, given)})
     return [k for k in keys if not _equal(wanted.get(k), given.get(k))]
 

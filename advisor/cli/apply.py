@@ -30,7 +30,6 @@ from rag.index import Index
 from router.live import Live
 from router.models import load as load_model
 from router.models.port import ChatModel, ModelMissing
-from router.releases import Price
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -206,8 +205,7 @@ def _proposed(config: settings.Config, state: State, index: Index) -> Proposal:
 def _judge(reference: str, config: settings.Config) -> ChatModel:
     """The judge, within its own caps; what it wrote is kept by what was asked."""
     own = config.judge
-    price = Price(input=own.price.input, output=own.price.output) if own.price else None
-    budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=price)
+    budget = Budget(calls=own.cap_calls, usd=own.cap_usd, price=settings.priced(own.price))
     return Remembered(reference, load_model(reference), config.state / "probes.db", budget)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.apply.cases import group_of
+from advisor.apply.cases import group_of, held_out
 from advisor.checks.context import Context
 from advisor.diagnosis import Diagnosis
 from advisor.evidence import Gap
@@ -43,7 +43,7 @@ class Case:
     @property
     def held_out(self) -> bool:
         """Whether it judges remedies instead of suggesting them: every second conversation."""
-        return int(self.group[:8], 16) % 2 == 1
+        return held_out(self.group)
 
 
 def cases_of(

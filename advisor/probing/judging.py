@@ -14,6 +14,7 @@ from typing import Any
 from advisor import checks
 from advisor.checks.context import Context
 from advisor.checks.correction import check_correction
+from advisor.checks.expected_call import differing
 from advisor.checks.instructions import rules_for
 from advisor.checks.knowledge import content_of
 from advisor.evidence import Evidence, Gap
@@ -167,7 +168,7 @@ def _keeps_calls(calls: Sequence[ToolRequest], before: Sequence[ToolCall]) -> tu
     told: bool | None = True
     for (name, new), (_, old) in zip(made, were, strict=True):
         ours, theirs = _arguments(new), _arguments(old)
-        other = [k for k in sorted({*ours, *theirs}) if ours.get(k) != theirs.get(k)]
+        other = differing(theirs, ours)
         if any(not _is_free(ours.get(k), theirs.get(k)) for k in other):
             return False, f"It calls {name} with another {', '.join(other[:3])} than before."
         told = None if other else told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from advisor import config as settings
@@ -20,7 +21,7 @@ from advisor.probing.asking import Budget, Remembered
 from advisor.probing.means import Sources, Workshop, by_issue
 from advisor.probing.probe import Asker, Probed, Size, Tell, most_calls, probe, standing
 from advisor.probing.subject import Subject
-from advisor.probing.subjects import Bots, bots, price
+from advisor.probing.subjects import ADDRESS, Bots, bots, price
 from advisor.remedies import plan as plan_for
 from advisor.serial import dumps
 from advisor.state import State
@@ -64,9 +65,7 @@ def probe_run(
         InputError: There is nothing to probe, no bot to ask, or runs come in faster than they are probed.
         NothingLive: No bot of any issue is live, where those are to be asked.
     """
-    own = config.probe
-    began = time.time()
-    since = began if fresh else began - _AGES if (own.bot or "").startswith(("http://", "https://")) else 0.0
+    own, since = config.probe, _since(config, fresh=fresh)
     context, budget = context_of(config), Budget(calls=own.cap_calls, usd=own.cap_usd)
     size = Size(failures=own.failures, good=own.good, repeats=own.repeats)
 
@@ -89,12 +88,9 @@ def probe_run(
             names = ", ".join(sorted({s.reference for s, _, _ in answering.values()}))
             if agreed is not None and not agreed(budget, names):
                 return None
-        sources = Sources(
-            documents=tuple(inputs.pages((*config.documents, *config.index.candidates))),
-            snapshot=_snapshot(index),
-        )
+        workshop = Workshop(seen, config, _sources(config, index))
         askers = _askers(asked, answering, remembered, context)
-        found = probe(wanted, facts, seen, Workshop(seen, config, sources), askers, size=size, tell=tell)
+        found = probe(wanted, facts, seen, workshop, askers, size=size, tell=tell)
         kept = _kept(state, issues, facts, found)
         if kept is not None:
             spent = f"{budget.spent_calls} calls, {budget.free} known already, ${budget.spent_usd:.2f}"
@@ -102,6 +98,12 @@ def probe_run(
     raise InputError(
         f"{state.path}: newer runs came in while their issues were probed; probe again, what was answered is kept"
     )
+
+
+def _since(config: settings.Config, *, fresh: bool) -> float:
+    """Return from when on answers count that were kept, seconds since the epoch."""
+    now = time.time()
+    return now if fresh else now - _AGES if (config.probe.bot or "").startswith(ADDRESS) else 0.0
 
 
 def _wanted(state: State, issues: Sequence[Issue], only: Sequence[str]) -> list[Issue]:
@@ -165,8 +167,9 @@ def _kept(state: State, issues: Sequence[Issue], facts: Facts, found: Probed) ->
     return found if len(after) == len(found.issues) else replace(found, plan=plan_for(after, facts))
 
 
-def _snapshot(index: Index) -> Snapshot | None:
-    try:
-        return index.snapshot()
-    except IndexMissing:
-        return None
+def _sources(config: settings.Config, index: Index) -> Sources:
+    snapshot: Snapshot | None = None
+    with suppress(IndexMissing):
+        snapshot = index.snapshot()
+    documents = tuple(inputs.pages((*config.documents, *config.index.candidates)))
+    return Sources(documents=documents, snapshot=snapshot)

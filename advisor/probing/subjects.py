@@ -21,7 +21,7 @@ from router.prompts import Prompts
 from router.releases import Price, Release, Releases
 
 LIVE = "live"
-_ADDRESS = ("http://", "https://")
+ADDRESS = ("http://", "https://")
 _HERE = ("local:", "hf:", "head:", "scripted:")
 _VENDOR = re.compile(
     r"^(?:(?:us|eu|apac|global)\.)?(?:anthropic|amazon|meta|mistral|cohere|openai|deepseek|qwen)\."
@@ -61,7 +61,7 @@ class Bots:
         if isinstance(asked, Released):
             systems = {_plain(e.system) for e in exchanges}
             return any(self._by_system.get(s) is not asked for s in systems if s or self._by_system)
-        if asked.reference.startswith(_ADDRESS):
+        if asked.reference.startswith(ADDRESS):
             return False  # the operator's own bot, reached as a whole
         return any(not same_model(asked.reference, e.model) for e in exchanges if e.model)
 
@@ -120,7 +120,7 @@ def subject(config: settings.Config) -> Subject:
         raise InputError(
             "no bot to ask; set `probe.bot` (or --bot) to live, to provider:name, or to the address of your bot"
         )
-    if own.bot.startswith(_ADDRESS):
+    if own.bot.startswith(ADDRESS):
         return Logged(own.bot, endpoint(own.bot), temperature=None, open_to=frozenset(own.open_to))
     options = {"base_url": own.base_url} if own.base_url else {}
     return Logged(
@@ -134,9 +134,9 @@ def subject(config: settings.Config) -> Subject:
 
 def price(config: settings.Config, releases: Iterable[Release]) -> Price | None:
     """Return what the bots that are asked cost, the dearest of them; None if that of any is not known."""
-    own = config.probe.price
+    own = settings.priced(config.probe.price)
     if own is not None:
-        return Price(input=own.input, output=own.output)
+        return own
     known = [r.price or free(r.model) for r in releases]
     found = [p for p in known if p is not None]
     if len(found) < len(known) or not found:

@@ -7,11 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from finetune.catalog import Row
-from finetune.cleaning import LONGEST, MOST_ALIKE
+from finetune.cleaning import first_asked
 from finetune.datasets import NEVER_HELD, PARTS, Dataset
 from finetune.examples import Example, text_of
 from finetune.vetting.faults import Fault, error, warning
-from rag.duplicates import apart, first_like
 
 _MANY_ALIKE = 0.3
 _ONE_AUTHOR = 0.5
@@ -63,7 +62,7 @@ def _repeated(examples: Sequence[Example]) -> Iterator[Fault]:
     if again:
         yield warning("duplicate", "examples are repeated to the letter; every copy is paid for", places=again)  # fmt: skip
     said = ["\n".join(text_of(m) for m in e.messages if m.get("role") != "system") for e in examples]
-    alike = first_like(apart(said, most=MOST_ALIKE), longest=LONGEST)
+    alike = first_asked(said)
     near = [
         f"{examples[i].source} ~ {examples[first].source}"
         for i, first in enumerate(alike)

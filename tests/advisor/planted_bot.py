@@ -2,6 +2,8 @@
 
 import re
 
+from advisor.cli import main
+from router import models
 from router.models.scripted import Scripted
 
 PLACES = [
@@ -29,6 +31,26 @@ def question(place, n=0):
         f"How much is a parcel to {place}, what does it cost?",
         f"Price of a parcel to {place}: what does it cost?",
     )[n % 3]
+
+
+def told(capsys, *args, code=0):
+    """Run the command line; return what it prints."""
+    capsys.readouterr()
+    assert main(list(args)) == code, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def shop(folder, monkeypatch, capsys, config):
+    """Make the bot of a shop live in a folder, which is where one is from then on."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(models.PROVIDERS, "planted", "planted_bot:make")
+    (folder / "help").mkdir()
+    for p in PLACES:
+        (folder / "help" / f"{p.lower()}.md").write_text(page(p), encoding="utf-8")
+    (folder / "prompt.txt").write_text("You help customers of a shop.", encoding="utf-8")
+    (folder / "advisor.yaml").write_text(config, encoding="utf-8")
+    told(capsys, "index", "build")
+    told(capsys, "release", "make", "--promote")
 
 
 def answer(messages):

@@ -7,9 +7,10 @@ import pytest
 from advisor.diagnosis import Diagnosis
 from advisor.evidence import GAPS
 from advisor.exchange import Exchange, Feedback, Message, Passage, Source
-from advisor.judge import Judge, Price, price_of
+from advisor.judge import Judge, price_of
 from router.models.port import Completion, ModelRefused, ModelUnavailable, Usage
 from router.models.scripted import Scripted
+from router.releases import Price
 
 EXCHANGE = Exchange(
     id="e1",

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from planted_bot import PLACES, page, question, right
+from planted_bot import PLACES, question, right, shop, told
 
 from advisor import config as settings
 from advisor.apply.apply import Wishes, apply
@@ -30,24 +30,10 @@ CONFIG = (
 )
 
 
-def told(capsys, *args, code=0):
-    capsys.readouterr()
-    assert main(list(args)) == code, capsys.readouterr().err
-    return capsys.readouterr().out
-
-
 @pytest.fixture
 def place(tmp_path, monkeypatch, capsys):
     """A bot that breaks one rule for every even place and another for every odd one, until its prompt states it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(models.PROVIDERS, "planted", "planted_bot:make")
-    (tmp_path / "help").mkdir()
-    for p in PLACES:
-        (tmp_path / "help" / f"{p.lower()}.md").write_text(page(p), encoding="utf-8")
-    (tmp_path / "prompt.txt").write_text("You help customers of a shop.", encoding="utf-8")
-    (tmp_path / "advisor.yaml").write_text(CONFIG, encoding="utf-8")
-    told(capsys, "index", "build")
-    told(capsys, "release", "make", "--promote")
+    shop(tmp_path, monkeypatch, capsys, CONFIG)
     (tmp_path / "advisor.yaml").write_text(CONFIG + RULES, encoding="utf-8")
     with Chatbot() as bot:
         for n in range(3):

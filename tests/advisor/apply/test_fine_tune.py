@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from planted_bot import CTA, PLACES, page, question, right
+from planted_bot import CTA, PLACES, question, right, shop, told
 
 from advisor.cli import main
 from advisor.exchange import content_hash
@@ -14,7 +14,6 @@ from finetune.backends.port import JobRefused, Standing
 from finetune.backends.scripted import Scripted
 from finetune.examples import text_of
 from finetune.jobs import Jobs
-from router import models
 from router.chatbot import Chatbot
 from router.live import Live
 
@@ -47,25 +46,11 @@ class Refusing(Scripted):
         super().__init__(submits=[JobRefused("no room here")])
 
 
-def told(capsys, *args, code=0):
-    capsys.readouterr()
-    assert main(list(args)) == code, capsys.readouterr().err
-    return capsys.readouterr().out
-
-
 @pytest.fixture
 def place(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(models.PROVIDERS, "planted", "planted_bot:make")
     monkeypatch.setitem(BACKENDS, "local", "test_fine_tune:Backend")
     monkeypatch.setattr(Backend, "model", "planted:tuned")
-    (tmp_path / "help").mkdir()
-    for p in PLACES:
-        (tmp_path / "help" / f"{p.lower()}.md").write_text(page(p), encoding="utf-8")
-    (tmp_path / "prompt.txt").write_text("You help customers of a shop.", encoding="utf-8")
-    (tmp_path / "advisor.yaml").write_text(CONFIG.replace("contract:", "#"), encoding="utf-8")
-    told(capsys, "index", "build")
-    told(capsys, "release", "make", "--promote")
+    shop(tmp_path, monkeypatch, capsys, CONFIG.replace("contract:", "#"))
     with Chatbot() as bot:
         for n in range(3):
             for p in PLACES:

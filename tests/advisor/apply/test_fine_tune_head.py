@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from planted_bot import told
 
-from advisor.cli import main
 from finetune import datasets
 from finetune.backends import BACKENDS
 from router import models
@@ -44,12 +44,6 @@ def make(name, **options):
         name,
         outputs=lambda m: "card" if len(m[-1]["content"]) % 3 else dict(TEXTS).get(m[-1]["content"], "card"),
     )
-
-
-def told(capsys, *args, code=0):
-    capsys.readouterr()
-    assert main(list(args)) == code, capsys.readouterr().err
-    return capsys.readouterr().out
 
 
 def inline(folder, job=None):

@@ -50,6 +50,7 @@ def test_half_said_in_other_words_is_a_doubt_and_asked_of_the_referee():
     ("calls", "good"),
     [
         ([("cancel_order", '{"number": 17}')], True),
+        ([("cancel_order", '{"number": "17", "why": null}')], True),
         ([("cancel_order", '{"number": 2}')], False),
         ([("refund_order", '{"number": 17}')], False),
         ([("cancel_order", '{"number": 17}'), ("refund_order", '{"number": 17}')], False),
