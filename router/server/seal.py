@@ -62,7 +62,9 @@ class Seal:
         if not hmac.compare_digest(mark.encode("utf-8", "replace"), self._sealed("page", data).encode()):
             return None
         index, document, start, end = json.loads(data)
-        return Place(index=index, document=document, start=start, end=end)
+        place = Place(index=index, document=document, start=start, end=end)
+        # Decoding passes over signs that it does not know; an address is taken as it was made, or not at all.
+        return place if self.page(place) == text else None
 
     def _mark(self, tenant: str | None, unique: str) -> str:
         return self._sealed("reply", json.dumps([tenant, unique]).encode())[:20]
