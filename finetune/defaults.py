@@ -38,7 +38,7 @@ class Settings:
         batch_size: Examples a step.
         steps: Of the optimiser, all epochs together.
         look_every: Steps between two looks at the held-out loss; a checkpoint is kept at each.
-        patience: Looks without gain after which training stops.
+        patience: Looks in a row at which the held-out loss is plainly above its least, after which training stops.
         beta: Of DPO.
     """
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import made_jobs
 import pytest
@@ -136,9 +137,12 @@ def test_stopped_and_taken_up_again(tmp_path, base, data):
     assert shape(find(f"local:{base}")).parameters == 90624
 
 
-def test_killed_after_it_was_stopped_early_it_takes_no_step_more(tmp_path, base, data):
+def test_killed_after_it_was_stopped_early_it_takes_no_step_more(tmp_path, base, data, monkeypatch):
+    # A model of two layers cannot learn so much that its held-out loss is plainly worse.
+    monkeypatch.setattr(training, "_BORNE", 1.0)
+
     def weights_and_metrics():
-        # At this rate the held-out loss soon grows.
+        # At this rate the held-out loss soon falls no more.
         done = trained(tmp_path, base, data, learning_rate=0.3, epochs=9.5, extra={"look_every": 2, "patience": 2})  # fmt: skip
         return {n: v.detach().clone() for n, v in done.model.state_dict().items()}, done.metrics
 
@@ -147,6 +151,27 @@ def test_killed_after_it_was_stopped_early_it_takes_no_step_more(tmp_path, base,
     assert all((first[n] == second[n]).all() for n in first)
     for name in ("steps", "best_step", "held_loss", "train_loss"):
         assert again[name] == whole[name], name
+
+
+def test_later_weights_are_kept_unless_the_held_out_loss_is_plainly_worse(tmp_path):
+    ways = training.Ways(folder=tmp_path, cache=tmp_path, tell=print, stop=bool)
+    watch, seen = training._watch(ways), []
+    history: list[dict[str, float]] = []
+    for step, loss in (
+        (7, 0.64),
+        (14, 0.14),
+        (21, 0.17),
+        (28, 0.18),
+        (35, 0.12),
+        (42, 0.16),
+        (49, float("nan")),
+    ):
+        history.append({"eval_loss": loss, "step": step})
+        metrics = {"eval_loss": loss}
+        watch.on_evaluate(None, SimpleNamespace(global_step=step, log_history=history), None, metrics=metrics)
+        seen.append(metrics["eval_kept"])
+    assert seen == [7, 14, 21, -1, 35, -1, -1]
+    assert training._held_at(SimpleNamespace(best_global_step=35, log_history=history)) == 0.12
 
 
 def test_all_weights_are_trained_in_float32_where_the_machine_computes_in_bf16(
