@@ -22,11 +22,11 @@ from tuning_common import HEAD, PLANTED, SHOP, machine, opened, row, trained, wi
 
 from advisor.gate import general
 from advisor.gate.decision import Pair, part
+from advisor.gate.testing import asked, judged
 from finetune.datasets import Dataset
 from finetune.examples import Example
 from finetune.recipe import Recipe
-from router.contract.checking import call_breaches
-from router.models.port import ChatModel, Completion
+from router.models.port import ChatModel
 
 TOOLS: list[dict[str, Any]] = json.loads((SHOP / "tools.json").read_text(encoding="utf-8"))
 SYSTEM = (SHOP / "prompts" / "orders.txt").read_text(encoding="utf-8").strip()
@@ -53,28 +53,12 @@ def example(ask: str, call: dict[str, Any] | None, say: str, n: int) -> Example:
     )
 
 
-def judged(reply: Completion, call: dict[str, Any] | None) -> dict[str, bool]:
-    """Return whether calls are well formed, fit their schema and are made where one is due, and whether all of it is right."""
-    made = reply.tool_calls
-    valid = not call_breaches(made, TOOLS) and bool(made) == (call is not None)
-    said = [(c.name, json.loads(c.arguments)) for c in made] if valid else None
-    return {"valid": valid, "right": said == ([] if call is None else [(call["name"], call["arguments"])])}
-
-
-def asked(
+def measured(
     model: ChatModel, cases: list[tuple[str, dict[str, Any] | None, str]]
 ) -> dict[str, dict[str, bool]]:
-    return {
-        ask: judged(
-            model.complete(
-                [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}],
-                tools=TOOLS,
-                max_tokens=80,
-            ),
-            call,
-        )
-        for ask, call, _ in cases
-    }
+    examples = [example(*case, n) for n, case in enumerate(cases)]
+    replies = asked(model, examples, max_tokens=80)
+    return {e.request: judged(e, r, "tools") for e, r in zip(examples, replies, strict=True) if r is not None}
 
 
 def main() -> None:
@@ -102,13 +86,14 @@ def main() -> None:
         f"{len(dataset.train)} examples, {metrics['steps']:.0f} steps, {metrics['process_seconds']:.0f} s; {machine()}\n\n{HEAD}"
     )
     for name, cases in sets.items():
-        before, after = asked(base, cases), asked(tuned, cases)
-        for what in ("valid", "right"):
+        before, after = measured(base, cases), measured(tuned, cases)
+        for what in ("valid call", "right call"):
             pairs = [
                 Pair(id=a, group=a, kind="target", before=before[a][what], after=after[a][what])
                 for a in before
+                if a in after
             ]
-            print(row(f"{name}: {what}", part(pairs)), flush=True)
+            print(row(f"{name}: {what.removesuffix(' call')}", part(pairs)), flush=True)
     tasks = general.sample(args.tasks)
     print(
         row(

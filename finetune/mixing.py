@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 from finetune.datasets import Dataset, split
-from finetune.examples import Example
+from finetune.examples import Example, text_of
 from finetune.recipe import Recipe
 
 Reply = Callable[[str], str]
@@ -34,22 +36,56 @@ class Task:
     answer: str | None
 
 
+_WORD = re.compile(r"\w+")
 _TELLING = frozenset({"correction", "repaired", "file"})
 """Origins of replies that the bot did not give itself."""
 
 
-def prepared(examples: Iterable[Example], recipe: Recipe, *, reply: Reply | None = None) -> Dataset:
-    """Return the dataset that a recipe trains on: no part is held out, what is new is repeated, and replay mixed in by the recipe's share.
+def prepared(
+    examples: Iterable[Example], recipe: Recipe, *, reply: Reply | None = None, held_out: float = 0.0
+) -> Dataset:
+    """Return the dataset that a recipe trains on: what judges is held out before anything else, then what is new is repeated, and replay mixed in by the recipe's share.
 
     Args:
         examples: Cleaned ones; see `finetune.cleaning`.
         recipe: How.
         reply: Asks the base, for replay of its own.
+        held_out: Share of the groups, 0-0.9, that only judges what came of it; what asks the same as one of them is not taught either.
+
+    Raises:
+        DatasetFailed: The share leaves nothing to train on.
     """
-    dataset = split(examples, held_out=0.0)
-    return mixed(
-        dataset if recipe.weights == "head" else emphasised(dataset), recipe.replay_share, reply=reply, seed=recipe.seed
-    )  # fmt: skip
+    dataset = split(examples, held_out=held_out)
+    if recipe.weights == "head":
+        dataset = _without_what_judges(_labels_kept(dataset))
+    else:
+        dataset = emphasised(_without_what_judges(dataset))
+    return mixed(dataset, recipe.replay_share, reply=reply, seed=recipe.seed)
+
+
+def _labels_kept(dataset: Dataset) -> Dataset:
+    """A head needs two texts of each label: groups that hold a label with fewer teach and do not judge."""
+    taught = Counter(e.label for e in (*dataset.train, *dataset.validation))
+    back = {e.group for e in dataset.held_out if e.label and taught[e.label] < 2}
+    held, given = ([e for e in dataset.held_out if (e.group in back) is there] for there in (False, True))
+    return replace(dataset, train=(*dataset.train, *given), held_out=tuple(held))
+
+
+def _without_what_judges(dataset: Dataset) -> Dataset:
+    """Leave out of what is learnt whatever asks the same as a held-out example, by its words in any order: a group is told by its name only."""
+    judging = {_asked(e) for e in dataset.held_out}
+    train, validation = (
+        tuple(e for e in part if _asked(e) not in judging) for part in (dataset.train, dataset.validation)
+    )
+    lost = len(dataset.train) + len(dataset.validation) - len(train) - len(validation)
+    about = {**dataset.about, **({"left_out": {"asks what judges": lost}} if lost else {})}
+    return replace(dataset, train=train, validation=validation, about=about)
+
+
+def _asked(example: Example) -> object:
+    """What a person said in all of a conversation, by its words."""
+    text = "\n".join(text_of(m) for m in example.prompt if m.get("role") == "user")
+    return frozenset(_WORD.findall(text.casefold())) or text.strip() or example.hash
 
 
 def emphasised(dataset: Dataset, *, share: float = 1 / 3, most: int = 4) -> Dataset:

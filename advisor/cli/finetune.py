@@ -6,22 +6,26 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from advisor import config as settings
+from advisor.cli import testing
 from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.jobs import polled
 from advisor.cli.progress import Line
+from advisor.gate.decision import LEAST_FLIPS
+from advisor.gate.testing import Compared
 from advisor.logs.files import InputError
 from finetune import bases, datasets, planner
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.catalog import CatalogFailed
 from finetune.cleaning import cleaned
+from finetune.examples import Example
 from finetune.jobs import Job, Jobs
 from finetune.mixing import prepared
 from finetune.ordering import Ordering
@@ -36,7 +40,10 @@ from finetune.starting import Running, start
 _BACKENDS = ("local", "openai", "azure", "bedrock", "mantle")
 _BASES = {"local": "local:smollm2"}
 _HEAD_ON = "local:minilm"
-_ENDED = {"succeeded": 0}
+_HELD_OUT = 0.2
+_MOST_HELD_OUT = 0.5
+_FEWEST = 20
+"""Examples of which some are held out unasked; of fewer, what is held out is missed by what learns and tells nothing."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +98,12 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of what is learnt that is generic tasks, against forgetting (default 0)",
     )
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        metavar="SHARE",
+        help="share of the conversations that is not learnt and tests what came of it, 0 to 0.5 (default 0.2 here, 0 at a provider)",
+    )
     parser.add_argument("--cap-usd", type=float, default=0.0, help="most it may cost (default 0)")
     parser.add_argument(
         "--allow",
@@ -142,6 +155,9 @@ def _hosted_options(group: argparse._ArgumentGroup) -> None:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     _recipe_options(parser)
     parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+    parser.add_argument(
+        "--no-test", action="store_true", help="do not test what came of it on what was held out"
+    )
     parser.add_argument("--again", action="store_true", help="train anew even if the same was trained before")
 
 
@@ -163,20 +179,42 @@ def _dataset(args: argparse.Namespace, config: settings.Config) -> tuple[Path, R
     """The folder of what is learnt, and the recipe. A dataset is taken as it was made; files are cleaned, and replay is mixed in."""
     recipe, folder = _recipe(args), next((p for p in args.data if p.is_dir()), None)
     if folder is not None:
-        if args.data[1:] or args.replay:
-            raise InputError(f"{folder}: a dataset is trained on as it is; leave out further files and --replay, or name files only")  # fmt: skip
+        if args.data[1:] or args.replay or args.held_out is not None:
+            raise InputError(f"{folder}: a dataset is trained on as it is; leave out further files, --replay and --held-out, or name files only")  # fmt: skip
         mixed_in = datasets.load(folder).about.get("replay", {}).get("share", 0.0)
         return folder, replace(recipe, replay_share=float(mixed_in))
     if not 0 <= args.replay <= 0.9:
         raise InputError(f"--replay {args.replay:g}: 0 to 0.9 can be mixed in")
+    if not 0 <= (args.held_out or 0) <= _MOST_HELD_OUT:
+        raise InputError(f"--held-out {args.held_out:g}: 0 to {_MOST_HELD_OUT} can be held out")
     given = list(read_files(args.data))
     kept = cleaned(given, mask="personal_data" not in args.allow)
     if len(kept) < len(given):
         print(f"{len(given) - len(kept)} of {len(given)} examples repeat another and are left out", file=sys.stderr)  # fmt: skip
-    made = prepared(kept, recipe)
+    made = _held_out(kept, recipe, args)
     if not made.train:
         raise InputError(f"{args.data[0]}: nothing to train on")
     return datasets.save(made, config.state / "datasets"), recipe
+
+
+def _held_out(kept: Sequence[Example], recipe: Recipe, args: argparse.Namespace) -> datasets.Dataset:
+    """The dataset of files with what judges held out; where that cannot be done it is said, and all of it teaches."""
+    share, many = args.held_out, len(kept) >= _FEWEST
+    if share is None:
+        share = _HELD_OUT if args.backend == "local" and many else 0.0
+        if args.backend == "local" and not many:
+            print(f"{len(kept)} examples are too few to hold some out unasked: all are learnt, and nothing tests what comes of it (--held-out SHARE holds some out)", file=sys.stderr)  # fmt: skip
+    made = prepared(kept, recipe, held_out=share)
+    lost = made.about.get("left_out", {}).get("asks what judges", 0)
+    if share and not (made.held_out and made.train):
+        print(f"the {len(kept)} examples are of too few conversations to hold {share:.0%} out: all are learnt, and nothing tests what comes of it", file=sys.stderr)  # fmt: skip
+        return prepared(kept, recipe)
+    groups = len({e.group for e in made.held_out})
+    if 0 < groups < LEAST_FLIPS:
+        print(f"{groups} held-out conversations are too few to show that anything is better, {LEAST_FLIPS} are the least; a larger --held-out holds out more", file=sys.stderr)  # fmt: skip
+    if lost:
+        print(f"{lost} of {len(kept)} examples ask what a held-out one asks, and are not learnt", file=sys.stderr)  # fmt: skip
+    return made
 
 
 def _extra(pairs: list[str]) -> dict[str, Any]:
@@ -218,7 +256,9 @@ def _plan(args: argparse.Namespace, config: settings.Config) -> int:
             )
         )
     else:
-        print("\n".join([str(report), *takes, f"dataset: {folder}"]))
+        held = len(datasets.load(folder).held_out)
+        told = f"{f', {held} examples held out to test what comes of it' if held else ''}"
+        print("\n".join([str(report), *takes, f"dataset: {folder}{told}"]))
     return 0 if report.ok else 1
 
 
@@ -253,14 +293,35 @@ def _run(args: argparse.Namespace, config: settings.Config) -> int:
         open_cap_usd=config.train.open_cap_usd,
     )
     if args.detach:
-        return _shown(running.job, args)
-    return _followed(running, args, config)
+        return _shown(running.job, args, config)
+    return _followed(running, args, config, test=not args.no_test)
 
 
-def _followed(running: Running, args: argparse.Namespace, config: settings.Config) -> int:
+def _followed(running: Running, args: argparse.Namespace, config: settings.Config, *, test: bool) -> int:
     with Line(show=not args.json and sys.stderr.isatty()) as line:
         job = running.wait(on_change=lambda j: line.show(_line(j, config)))
-    return _shown(job, args)
+    table = ""
+    if test and testing.can_be(job) and testing.kept(job, config) is None:
+        try:
+            table = str(_asked(job, args, config))
+        except InputError as error:  # of what was trained nothing is lost
+            print(f"advise: not tested: {error}", file=sys.stderr)
+    return _shown(job, args, config, table)
+
+
+def _asked(job: Job, args: argparse.Namespace, config: settings.Config) -> Compared:
+    with Line(show=not args.json and sys.stderr.isatty()) as line:
+        return testing.tested(job, config, tell=line.tell)
+
+
+def _test(args: argparse.Namespace, config: settings.Config) -> int:
+    job = testing.job_of(args.key, config)
+    found = _asked(job, args, config)
+    if args.json:
+        print(json.dumps(testing.kept(job, config), ensure_ascii=False, indent=2))
+    else:
+        print(f"job {job.key}: {job.model} against {job.recipe.base}\n{found}")
+    return 0 if found.better else 1
 
 
 def _line(job: Job, config: settings.Config) -> str:
@@ -268,30 +329,39 @@ def _line(job: Job, config: settings.Config) -> str:
     return f"{job.key}: {now.line if now is not None and not job.is_over else job.state}"
 
 
-def _shown(job: Job, args: argparse.Namespace) -> int:
+def _shown(job: Job, args: argparse.Namespace, config: settings.Config, table: str = "") -> int:
     if args.json:
-        print(json.dumps(_job_data(job), ensure_ascii=False, indent=2))
+        print(json.dumps(_job_data(job, config), ensure_ascii=False, indent=2))
     else:
-        print("\n".join(_job_lines(job)))
+        print("\n".join(_job_lines(job, config, table)))
         if job.state in ("failed", "cancelled"):
             print("  try it anew: advise finetune run, as before, with --again")
     return 0 if job.state not in ("failed", "cancelled") else 1
 
 
-def _job_lines(job: Job) -> Iterator[str]:
+def _job_lines(job: Job, config: settings.Config, table: str = "") -> Iterator[str]:
     yield f"job {job.key}: {job.state}{f' ({job.message})' if job.message else ''}"
     yield f"  {job.recipe.weights} by {job.recipe.objective} on {job.recipe.base}, dataset {job.dataset.name}, seed {job.recipe.seed}"
     if job.metrics:
         yield "  " + ", ".join(f"{name} {value:g}" for name, value in sorted(job.metrics.items()))
     if job.model:
         yield f"  model {job.model}"
+        yield from (f"  {line}" for line in table.splitlines() or _test_lines(job, config))
         yield f"  try it: advise release make --model {job.model}"
 
 
-def _job_data(job: Job) -> dict[str, Any]:
+def _test_lines(job: Job, config: settings.Config) -> Iterator[str]:
+    kept = testing.kept(job, config)
+    if kept is not None:
+        yield f"tested on what was held out: {kept['verdict']}: {kept['reason']}"
+    elif job.backend == "local":
+        yield f"test it on what was held out: advise finetune test {job.key}"
+
+
+def _job_data(job: Job, config: settings.Config) -> dict[str, Any]:
     return {
         "job": job.key, "state": job.state, "message": job.message, "base": job.recipe.base, "dataset": str(job.dataset), "model": job.model,
-        "metrics": dict(job.metrics), "cost_usd": job.cost_usd, "files": dict(job.files),
+        "metrics": dict(job.metrics), "cost_usd": job.cost_usd, "files": dict(job.files), "test": testing.kept(job, config),
     }  # fmt: skip
 
 
@@ -300,13 +370,15 @@ def _list(args: argparse.Namespace, config: settings.Config) -> int:
     jobs = [polled(known, job.key) for job in known.all()]
     adapters = Adapters(config.state / "adapters").all()
     if args.json:
-        data = {"jobs": [_job_data(j) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
+        data = {"jobs": [_job_data(j, config) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
         print(json.dumps(data, ensure_ascii=False, indent=2))
         return 0
     for job in jobs:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
+        kept = testing.kept(job, config)
+        told = f"  tested: {kept['verdict']}" if kept is not None else ""
         print(
-            f"{job.key}  {when}  {job.state}  {job.recipe.base}  {job.recipe.weights}  {job.model or job.message}".rstrip()
+            f"{job.key}  {when}  {job.state}  {job.recipe.base}  {job.recipe.weights}  {job.model or job.message}{told}".rstrip()
         )
     for p in adapters:
         print(
@@ -325,9 +397,9 @@ def _show(args: argparse.Namespace, config: settings.Config) -> int:
     jobs = Jobs(config.state)
     job = jobs.poll(jobs.get(args.key).key)
     if args.json:
-        return _shown(job, args)
+        return _shown(job, args, config)
     now = read(config.state / "jobs" / job.key) or Progress(stage="starting")
-    print("\n".join(_job_lines(job)))
+    print("\n".join(_job_lines(job, config)))
     if not job.is_over:
         print(f"  {now.line}")
     for event in jobs.events(job.key)[-20:]:
@@ -339,7 +411,9 @@ def _cancel(args: argparse.Namespace, config: settings.Config) -> int:
     jobs = Jobs(config.state)
     job = jobs.control(jobs.get(args.key).key, "cancel")
     print(
-        json.dumps(_job_data(job), indent=2) if args.json else f"job {job.key}: asked to stop ({job.state})"
+        json.dumps(_job_data(job, config), indent=2)
+        if args.json
+        else f"job {job.key}: asked to stop ({job.state})"
     )
     return 0
 
@@ -348,7 +422,11 @@ def _resume(args: argparse.Namespace, config: settings.Config) -> int:
     jobs = Jobs(config.state)
     key = jobs.get(args.key).key
     jobs.control(key, "resume")
-    return _followed(Running(jobs=jobs, key=key), args, config)
+    return _followed(Running(jobs=jobs, key=key), args, config, test=False)
+
+
+def _test_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", help="of a job, or an adapter's id, or the beginning of one")
 
 
 def _adapter_options(parser: argparse.ArgumentParser) -> None:
@@ -391,6 +469,7 @@ _ACTIONS: Actions = {
     "run": (_run, "train, and wait for the end", _run_options),
     "list": (_list, "list jobs and adapters", nothing),
     "show": (_show, "show one job", _key_options),
+    "test": (_test, "ask the base and the tuned model what was held out, and compare; exit code 1 unless it is better and harms nothing", _test_options),
     "cancel": (_cancel, "stop a job for good", _key_options),
     "resume": (_resume, "go on with a training that was killed or paused", _key_options),
     "export": (_export, "write an adapter, or the model with it, as a GGUF file", _export_options),

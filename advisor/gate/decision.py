@@ -28,13 +28,18 @@ _ALL = "all together"
 _TOGETHER = 0.8
 """Share of the level that is spent on all issues together; the rest is for single ones (Holm), which keeps the whole at the level."""
 
-_LEAST_FLIPS = 6
+LEAST_FLIPS = 6
 """Fewest conversations that must change, all for the better, to be more than chance at 5 % (2 * 0.5^6 = 0.03)."""
 
 _CHANCE = 0.1
 """Level, one-sided, at which a drop of general abilities is taken to be more than chance."""
 
-_GOOD, _GENERAL = "good replies", "general abilities"
+NAMES: Mapping[Kind, str] = {
+    "target": "held-out failures",
+    "good": "good replies",
+    "general": "general abilities",
+}
+"""What the cases of each kind are called in a sentence."""
 
 _BREAKS = 2
 """Good cases that may break in one conversation or another without that being called a pattern."""
@@ -118,13 +123,16 @@ class Decision:
     general: Part
 
 
-def decide(pairs: Iterable[Pair], *, margin: float = MARGIN, alpha: float = ALPHA) -> Decision:
+def decide(
+    pairs: Iterable[Pair], *, margin: float = MARGIN, alpha: float = ALPHA, names: Mapping[Kind, str] = NAMES
+) -> Decision:
     """Return what paired outcomes allow.
 
     Args:
         pairs: Of all kinds.
         margin: Drop of what was good, 0-1, that is borne.
         alpha: Level of the tests.
+        names: What the cases of each kind are called. Where good replies have no name none is asked again, and a decision misses none.
     """
     found = list(pairs)
     by_issue: dict[str, list[Pair]] = defaultdict(list)
@@ -135,7 +143,7 @@ def decide(pairs: Iterable[Pair], *, margin: float = MARGIN, alpha: float = ALPH
     target, good, general = (
         part([p for p in found if p.kind == kind]) for kind in ("target", "good", "general")
     )
-    verdict, reason = _judged(issues, target, {_GOOD: good, _GENERAL: general}, margin, alpha)
+    verdict, reason = _judged(issues, target, {"good": good, "general": general}, margin, alpha, names)
     return Decision(verdict=verdict, reason=reason, issues=issues, target=target, good=good, general=general)
 
 
@@ -189,9 +197,9 @@ def holm(ps: Mapping[str, float], alpha: float) -> set[str]:
 
 
 def _judged(
-    issues: Mapping[str, Part], target: Part, kept: Mapping[str, Part], margin: float, alpha: float
-) -> tuple[Verdict, str]:
-    harmed = _harmed(kept, margin)
+    issues: Mapping[str, Part], target: Part, kept: Mapping[Kind, Part], margin: float, alpha: float, names: Mapping[Kind, str]
+) -> tuple[Verdict, str]:  # fmt: skip
+    harmed = _harmed(kept, margin, names)
     if harmed is not None:
         return "refuse", harmed
     tested = {**issues, _ALL: target} if len(issues) > 1 else dict(issues)
@@ -204,43 +212,44 @@ def _judged(
     harm = holm({name: p.p for name, p in issues.items()}, alpha) | (shown & {_ALL})
     worse = sorted(name for name in harm if tested[name].lost > tested[name].gained)
     if worse:
-        seen = tested[worse[0]]
+        seen, name = tested[worse[0]], worse[0]
+        told = f"{name or names['target']} get" if name in (_ALL, "") else f"issue {name} gets"
         return (
             "refuse",
-            f"{worse[0] if worse[0] == _ALL else f'issue {worse[0]}'} get{'' if worse[0] == _ALL else 's'} worse: {seen.lost} of {seen.n} held-out cases are lost, {seen.gained} gained",
+            f"{told} worse: {seen.lost} of {seen.n} held-out cases are lost, {seen.gained} gained",
         )
     mended = [name for name in shown if tested[name].gained > tested[name].lost]
     if not mended:
-        return _not_mended(target)
-    told = f"{target.gained} of {target.n} held-out failures are mended ({target.before.value:.0%} to {target.after.value:.0%} good), {target.lost} lost"
-    doubtful = [name for name, p in kept.items() if p.n and p.low < -margin]
-    if not kept[_GOOD].n:
+        return _not_mended(target, names["target"])
+    told = f"{target.gained} of {target.n} {names['target']} are mended ({target.before.value:.0%} to {target.after.value:.0%} good), {target.lost} lost"
+    doubtful = [kind for kind, p in kept.items() if p.n and p.low < -margin]
+    if "good" in names and not kept["good"].n:
         return "canary", f"{told}; no good reply could be asked again, so what it breaks is not known"
-    kept_told = "; ".join(f"{p.lost} of {p.n} {name} broken" for name, p in kept.items() if p.n)
+    told = "; ".join([told, *(f"{p.lost} of {p.n} {names[kind]} broken" for kind, p in kept.items() if p.n)])
     if doubtful:
-        return "canary", f"{told}; {kept_told}, too few cases to exclude a drop of {margin:.0%}"
-    return "promote", f"{told}; {kept_told}"
+        return "canary", f"{told}, too few cases to exclude a drop of {margin:.0%}"
+    return "promote", told
 
 
-def _harmed(kept: Mapping[str, Part], margin: float) -> str | None:
-    for name, p in kept.items():
+def _harmed(kept: Mapping[Kind, Part], margin: float, names: Mapping[Kind, str]) -> str | None:
+    for kind, p in kept.items():
         surely = p.high < 0
         likely = p.difference < -margin and p.lost - p.gained >= _BREAKS
         # A task that a small model does by luck is lost by luck; a reply that was good and is asked for again is not.
-        likely = likely and (name != _GENERAL or p.p < 2 * _CHANCE)
+        likely = likely and (kind != "general" or p.p < 2 * _CHANCE)
         if p.n and (surely or likely):
-            return f"{p.lost} of {p.n} {name} are broken and {p.gained} gained ({p.before.value:.0%} to {p.after.value:.0%}), more than {margin:.0%}"
+            return f"{p.lost} of {p.n} {names[kind]} are broken and {p.gained} gained ({p.before.value:.0%} to {p.after.value:.0%}), more than {margin:.0%}"
     return None
 
 
-def _not_mended(target: Part) -> tuple[Verdict, str]:
-    told = f"{target.gained} of {target.n} held-out failures are mended and {target.lost} lost"
+def _not_mended(target: Part, name: str) -> tuple[Verdict, str]:
+    told = f"{target.gained} of {target.n} {name} are mended and {target.lost} lost"
     if target.n == 0:
-        return "not enough evidence", "no held-out failure could be judged before and after"
+        return "not enough evidence", f"no {name.removesuffix('s')} could be judged before and after"
     if target.gained > target.lost:
-        need = max(1, _LEAST_FLIPS - (target.gained - target.lost))
+        need = max(1, LEAST_FLIPS - (target.gained - target.lost))
         return "not enough evidence", f"{told}: so few may be chance; {need} or more further cases are needed"
-    if target.n < _LEAST_FLIPS:
+    if target.n < LEAST_FLIPS:
         return "not enough evidence", f"{told}; {target.n} cases are too few to tell"
     return "refuse", f"{told}: it does not mend what it is for"
 

@@ -137,7 +137,8 @@ def unread(cases: Sequence[Case], before: Mapping[str, str], after: Mapping[str,
     for case in cases:
         if case.id not in before or case.id not in after:
             continue
-        then, now = (_invented(case, told[case.id]) for told in (before, after))
+        given = [m.content for m in case.exchange.conversation]
+        then, now = (invented(told[case.id], given) for told in (before, after))
         if not then:
             note = f"Without pages it states {now[0]}, which stands in nothing it was told." if now else ""
             found.append(
@@ -148,11 +149,10 @@ def unread(cases: Sequence[Case], before: Mapping[str, str], after: Mapping[str,
     return found
 
 
-def _invented(case: Case, reply: str) -> tuple[str, ...]:
+def invented(reply: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the figures, codes, addresses and named sources of a reply that stand in none of the texts that were given."""
     # Brackets are taken off, so that a source that is named counts as a code.
-    return unsupported(
-        reply.replace("[", " ").replace("]", " "), [], given=[m.content for m in case.exchange.conversation]
-    )
+    return unsupported(reply.replace("[", " ").replace("]", " "), [], given=given)
 
 
 def abilities(

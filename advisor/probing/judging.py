@@ -196,7 +196,7 @@ def _is_label(exchange: Exchange, context: Context) -> bool:
 def _label(found: Iterable[Evidence], right: str | None, answer: Answer) -> tuple[bool | None, str]:
     if right:
         note = f"The label is {answer.text.strip()[:40]!r}, not {right.strip()[:40]!r}."
-        return _plain(right) == _plain(answer.text), note
+        return same_label(answer.text, right), note
     wrong = [
         e
         for e in found
@@ -205,6 +205,11 @@ def _label(found: Iterable[Evidence], right: str | None, answer: Answer) -> tupl
         and e.check in ("label.not_allowed", "label.extra_words")
     ]
     return (False, wrong[0].note) if wrong else (None, "")
+
+
+def same_label(text: str, right: str) -> bool:
+    """Return whether a reply is a label; case, space and signs do not count."""
+    return _plain(text) == _plain(right)
 
 
 def _plain(text: str) -> str:

@@ -87,7 +87,7 @@ def test_files_beside_a_dataset_are_not_left_out_in_silence(capsys, place):
     (place / "made").mkdir()
     for given in (["made", "examples.jsonl"], ["examples.jsonl", "made"]):
         code, _, err = advise(capsys, "finetune", "plan", *given)
-        assert code == 2 and err.splitlines()[-1].endswith("made: a dataset is trained on as it is; leave out further files and --replay, or name files only")  # fmt: skip
+        assert code == 2 and err.splitlines()[-1].endswith("made: a dataset is trained on as it is; leave out further files, --replay and --held-out, or name files only")  # fmt: skip
 
 
 def test_a_run_makes_one_job_and_waits_for_it(capsys, place, double):

@@ -1,10 +1,13 @@
 """Replay: in its share, only taught and never judged by, of two kinds, the same for the same seed."""
 
+import json
+
 import pytest
 from made_examples import example
 
-from finetune.datasets import Dataset, leaks, split
-from finetune.mixing import emphasised, mixed, tasks
+from finetune.datasets import Dataset, leaks, save, split
+from finetune.mixing import emphasised, mixed, prepared, tasks
+from finetune.recipe import Recipe
 
 
 @pytest.fixture
@@ -65,3 +68,45 @@ def test_what_is_new_is_repeated_until_it_is_a_third(corrections, approved, time
     found = emphasised(made)
     assert found.train == (*known, *new * times) and found.validation == made.validation
     assert found.about.get("repeated") == ({"examples": corrections, "times": times} if times > 1 else None)
+
+
+LORA = Recipe(base="local:smollm2", replay_share=0.2)
+HEAD = Recipe(base="local:minilm", weights="head", task="classification")
+
+
+def test_what_judges_is_held_out_first_and_never_taught(tmp_path):
+    given = [example(n, group=f"g{n % 30}", origin="file") for n in range(90)]
+    made = prepared([*given, *(example(n) for n in range(90, 300))], LORA, held_out=0.2)
+    judging = {e.group for e in made.held_out}
+    assert 0.1 < len(judging) / 240 < 0.3 and not leaks(made)
+    learnt = [
+        json.loads(line)
+        for part in ("train", "validation")
+        for line in (save(made, tmp_path) / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert not judging & {e["group"] for e in learnt}
+    # Repeated and mixed in is what teaches only.
+    assert made.about["repeated"]["times"] > 1 and made.about["replay"]["generic"]
+    assert len({e.hash for e in made.held_out}) == len(made.held_out)
+    assert not prepared(given, LORA).held_out, "nothing unless it is asked for"
+
+
+def test_what_asks_the_same_in_another_conversation_is_not_taught_either():
+    first = prepared([example(n) for n in range(60)], LORA, held_out=0.2)
+    judge = first.held_out[0]
+    said = judge.request.upper().replace("?", " ?!")
+    messages = ({"role": "user", "content": said}, {"role": "assistant", "content": "Another answer."})
+    asks = [type(judge)(messages=messages, group=f"x{n}", origin="file", source="again") for n in range(20)]
+    made = prepared([*(example(n) for n in range(60)), *asks], LORA, held_out=0.2)
+    assert "again" not in {e.source for e in (*made.train, *made.validation)}
+    held = sum(e.source == "again" for e in made.held_out)
+    assert made.about["left_out"] == {"asks what judges": 20 - held}
+    assert "left_out" not in first.about
+
+
+def test_a_label_that_a_head_would_lack_is_not_held_out():
+    rare = [example(n, label=f"rare{n // 3}") for n in range(60)]
+    made = prepared([*rare, *(example(n, label="often") for n in range(60, 160))], HEAD, held_out=0.5)
+    taught = [e.label for e in (*made.train, *made.validation)]
+    assert all(taught.count(label) >= 2 for label in {e.label for e in rare})
+    assert made.held_out and not leaks(made)
