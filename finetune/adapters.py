@@ -53,6 +53,8 @@ class Provenance:
         metrics: Losses, steps, seconds.
         files: Name to SHA-256.
         made: Seconds since the epoch.
+        strength: Share of what was learnt that it adds to its base, above 0 to 1 (`finetune.weakening`).
+        of: The adapter whose change it adds a share of; None for one as it was trained.
     """
 
     id: str
@@ -68,6 +70,8 @@ class Provenance:
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     made: float = 0.0
+    strength: float = 1.0
+    of: str | None = None
 
     @property
     def is_adapter(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.apply.examples import Bot, Built, build, labelled
 from advisor.apply.releasing import contract_for
+from advisor.apply.weakening import weakest
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
 from advisor.gate.general import MOST_TOKENS
@@ -28,6 +29,7 @@ from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
 from finetune.recipe import Recipe, Task
 from finetune.starting import start
+from finetune.weakening import weakened
 from rag import embedders
 from rag.lexical import terms
 from router.contract.checking import labels_of
@@ -76,19 +78,39 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         return nothing(what=refused, about=about)
     try:
         job = _trained(place, folder, recipe, report)
-        served = Ordering(place.config.state).serve(job) if job.model is not None else ""
+        about |= {"job": job.key, "metrics": dict(job.metrics)}
+        served = _enough(place, remedy, job, gaps, about) if job.model is not None else ""
     except JobError as error:
         return nothing(what=f"not trained: {error}", about=about)
-    about |= {"job": job.key, "metrics": dict(job.metrics)}
-    if job.model is None:
+    if not served:
         return nothing(what=f"training {job.state}: {job.message}{_anew(job)}", about=about)
-    lost = _lost(place, job, about)
+    lost = _lost(place, served, base, about)
     if lost:
         return nothing(what=lost, about=about)
     return Made(
         remedy=remedy.id, kind=remedy.kind, release=place.kept(replace(place.base, model=served)), gaps=gaps,
-        what=_what(built, recipe, job, gaps), cost=2, about=about,
+        what=_what(built, recipe, served, about, gaps), cost=2, about=about,
     )  # fmt: skip
+
+
+def _enough(
+    place: Workplace, remedy: Remedy, job: Job, gaps: frozenset[Gap], about: dict[str, object]
+) -> str:
+    """The reference under which a trained model answers: of an adapter trained here, as much of it as mends what it is for."""
+    model = Ordering(place.config.state).serve(job)
+    adapters, id = Adapters(place.config.state / "adapters"), model.rpartition("+")[2]
+    if job.backend != "local" or "+" not in model:
+        return model
+
+    def weaker(strength: float) -> str:
+        return adapters.reference(weakened(adapters, id, strength))
+
+    chosen, weighed = weakest(place, remedy, model, gaps, weaker)
+    about["strength"] = {
+        "chosen": chosen.strength,
+        "tried": {f"{w.strength:g}": {"mended": w.mended, "broken": w.broken} for w in weighed},
+    }
+    return chosen.model
 
 
 def _trained(place: Workplace, folder: Path, recipe: Recipe, report: Report) -> Job:
@@ -198,9 +220,8 @@ def _refused(place: Workplace, recipe: Recipe, report: Report) -> str:
     return ""
 
 
-def _lost(place: Workplace, job: Job, about: dict[str, object]) -> str:
+def _lost(place: Workplace, model: str, base: str, about: dict[str, object]) -> str:
     """Why what would be served is not what was trained; empty if it is, or if that cannot be told."""
-    model = str(job.model)
     # `base+id`, or the file of a model that stands alone: `.../adapters/<id>/model.gguf`.
     id = model.rpartition("+")[2] if "+" in model else Path(model.partition(":")[2]).parent.name
     adapters = Adapters(place.config.state / "adapters")
@@ -210,7 +231,7 @@ def _lost(place: Workplace, job: Job, about: dict[str, object]) -> str:
         return ""
     if not probes:
         return ""
-    seen = parity(place.load(model), place.load(job.recipe.base), probes)
+    seen = parity(place.load(model), place.load(base), probes)
     about["parity"] = str(seen)
     return "" if seen.held else f"what is served is not what was trained: {seen}"
 
@@ -227,9 +248,13 @@ def _tell(place: Workplace, job: Job) -> None:
         place.tell(f"training {job.recipe.base}", int(step), int(steps))
 
 
-def _what(built: Built, recipe: Recipe, job: Job, gaps: frozenset[Gap]) -> str:
+def _what(built: Built, recipe: Recipe, model: str, about: Mapping[str, Any], gaps: frozenset[Gap]) -> str:
     origins: Any = built.about()["origins"]
     told = ", ".join(f"{count} {name}" for name, count in origins.items())
     least = max((LEAST_EXAMPLES.get(g, 0) for g in gaps), default=0)
     few = f"; fewer than the {least} that training needs as a rule" if len(built.examples) < least else ""
-    return f"{recipe.weights} on {recipe.base} from {len(built.examples)} examples ({told}){few}: {job.model}"
+    strength = about.get("strength", {}).get("chosen", 1.0)
+    part = f" at {strength:.0%} of its strength" if strength < 1 else ""
+    return (
+        f"{recipe.weights} on {recipe.base} from {len(built.examples)} examples ({told}){few}: {model}{part}"
+    )

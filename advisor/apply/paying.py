@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from advisor.apply.weakening import MOST, STRENGTHS
 from advisor.apply.workplace import Workplace
 from advisor.plan import Remedy
 from router.releases import Price
@@ -54,5 +55,6 @@ def calls(place: Workplace, remedy: Remedy) -> int:
     if kind == "ChangePrompt":
         asked += min(teaching, 60) * _TRIALS + (config.improve.judged if config.improve.model else 0)
     if kind == "FineTune":
-        asked += teaching + 2 * config.gate.general + judging
+        # As it is and at three strengths of an adapter; general tasks and held-out questions of two models.
+        asked += min(teaching, 2 * MOST) * (2 + len(STRENGTHS)) + 2 * config.gate.general + judging
     return asked * (1 + place.base.generation.retries)

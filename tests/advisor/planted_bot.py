@@ -86,7 +86,7 @@ def make(name, **options):
         "tuned": lambda m: f"{answer(m)} {CTA}",
         "ruined": lambda m: f"Parcels are fun! {CTA}",
     }
-    return Scripted(name, outputs=says.get(name, answer))
+    return Scripted(name, outputs=says.get(name.partition("+")[0], answer))
 
 
 def forgetful(name, **options):

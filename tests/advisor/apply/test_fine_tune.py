@@ -5,6 +5,7 @@ import json
 import pytest
 from planted_bot import CTA, PLACES, question, right, shop, told
 
+from advisor.apply import fine_tune
 from advisor.cli import main
 from advisor.exchange import content_hash
 from advisor.state import State
@@ -102,6 +103,34 @@ def test_a_ruined_model_does_not(place, capsys, monkeypatch):
     done = applied(capsys)
     assert done["action"] == "refused", done
     assert "good replies are broken" in done["reason"]
+
+
+def test_of_an_adapter_only_as_much_is_taken_as_mends(place, capsys, monkeypatch):
+    # Whole it says something else, at half of its strength it has learnt nothing.
+    forms = {1.0: "planted:ruined+whole", 0.5: "planted:shop+half", 0.75: "planted:tuned+most"}
+    monkeypatch.setattr(Backend, "model", forms[1.0])
+    monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: (id, strength))
+    monkeypatch.setattr(fine_tune.Adapters, "reference", lambda self, made: forms[made[1]])
+    done = applied(capsys)
+    (tried,) = done["tried"]
+    assert tried["standing"] == "accepted", done
+    strength = tried["about"]["strength"]
+    assert strength["chosen"] == 0.75 and list(strength["tried"]) == ["1", "0.5", "0.75"]
+    whole, half, most = strength["tried"].values()
+    assert whole["mended"] == most["mended"] >= 10 and whole["broken"] > most["broken"] == 0
+    assert half["mended"] == 0
+    assert tried["what"].endswith("planted:tuned+most at 75% of its strength")
+    release = json.loads((place / f".advisor/releases/{done['release']}.json").read_text(encoding="utf-8"))
+    assert release["model"] == "planted:tuned+most"
+
+
+def test_an_adapter_of_which_no_part_mends_as_much_stays_whole(place, capsys, monkeypatch):
+    monkeypatch.setattr(Backend, "model", "planted:tuned+whole")
+    monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: None)
+    monkeypatch.setattr(fine_tune.Adapters, "reference", lambda self, made: "planted:sometimes+part")
+    (tried,) = applied(capsys)["tried"]
+    assert tried["about"]["strength"]["chosen"] == 1.0
+    assert tried["what"].endswith("planted:tuned+whole")
 
 
 def test_applied_twice_it_is_trained_once(place, capsys):
