@@ -21,6 +21,8 @@ from router.models.port import ModelError, call_data
 _ALIKE = 0.75
 _NEARER = 0.8
 _SAME = 0.98
+_BETWEEN = 0.1
+"""A reply that parts early from both, at a near tie, is as near to either, and tells nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,8 @@ class Parity:
         same: Share of replies that are the trained weights' to the letter, 0-1.
         alike: Mean likeness of served and trained replies, 0-1.
         base_alike: Mean likeness of served and base replies, 0-1.
-        nearer: Share of the replies on which trained and base differ that are nearer to the trained one, 0-1; 1 if there is none.
+        nearer: Share that is nearer to the trained one, 0-1, of the served replies that are plainly nearer to one where trained and base differ; 1 if
+            there is none.
     """
 
     n: int
@@ -72,7 +75,7 @@ def parity(served: Answering, base: Answering, probes: Sequence[Mapping[str, Any
         except ModelError:
             continue
         found.append((_likeness(now, trained), _likeness(now, then), _likeness(trained, then) < _SAME))
-    telling = [ours >= theirs for ours, theirs, tells in found if tells]
+    telling = [ours > theirs for ours, theirs, tells in found if tells and abs(ours - theirs) >= _BETWEEN]
     return Parity(
         n=len(found), same=fmean([x >= 1.0 for x, _, _ in found] or [1.0]), alike=fmean([x for x, _, _ in found] or [1.0]),
         base_alike=fmean([y for _, y, _ in found] or [0.0]), nearer=fmean(telling or [1.0]),
