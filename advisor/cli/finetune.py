@@ -301,26 +301,26 @@ def _followed(running: Running, args: argparse.Namespace, config: settings.Confi
     with Line(show=not args.json and sys.stderr.isatty()) as line:
         job = running.wait(on_change=lambda j: line.show(_line(j, config)))
     table = ""
-    if test and testing.can_be(job) and testing.kept(job, config) is None:
+    if test and testing.can_be(job) and testing.kept(job, job.model, config) is None:
         try:
-            table = str(_asked(job, args, config))
+            table = str(_asked(job, job.model, args, config))
         except InputError as error:  # of what was trained nothing is lost
             print(f"advise: not tested: {error}", file=sys.stderr)
     return _shown(job, args, config, table)
 
 
-def _asked(job: Job, args: argparse.Namespace, config: settings.Config) -> Compared:
+def _asked(job: Job, model: str | None, args: argparse.Namespace, config: settings.Config) -> Compared:
     with Line(show=not args.json and sys.stderr.isatty()) as line:
-        return testing.tested(job, config, tell=line.tell)
+        return testing.tested(job, model, config, tell=line.tell)
 
 
 def _test(args: argparse.Namespace, config: settings.Config) -> int:
-    job = testing.job_of(args.key, config)
-    found = _asked(job, args, config)
+    job, model = testing.job_of(args.key, config)
+    found = _asked(job, model, args, config)
     if args.json:
-        print(json.dumps(testing.kept(job, config), ensure_ascii=False, indent=2))
+        print(json.dumps(testing.kept(job, model, config), ensure_ascii=False, indent=2))
     else:
-        print(f"job {job.key}: {job.model} against {job.recipe.base}\n{found}")
+        print(f"job {job.key}: {model} against {job.recipe.base}\n{found}")
     return 0 if found.better else 1
 
 
@@ -351,7 +351,7 @@ def _job_lines(job: Job, config: settings.Config, table: str = "") -> Iterator[s
 
 
 def _test_lines(job: Job, config: settings.Config) -> Iterator[str]:
-    kept = testing.kept(job, config)
+    kept = testing.kept(job, job.model, config)
     if kept is not None:
         yield f"tested on what was held out: {kept['verdict']}: {kept['reason']}"
     elif job.backend == "local":
@@ -361,7 +361,7 @@ def _test_lines(job: Job, config: settings.Config) -> Iterator[str]:
 def _job_data(job: Job, config: settings.Config) -> dict[str, Any]:
     return {
         "job": job.key, "state": job.state, "message": job.message, "base": job.recipe.base, "dataset": str(job.dataset), "model": job.model,
-        "metrics": dict(job.metrics), "cost_usd": job.cost_usd, "files": dict(job.files), "test": testing.kept(job, config),
+        "metrics": dict(job.metrics), "cost_usd": job.cost_usd, "files": dict(job.files), "test": testing.kept(job, job.model, config),
     }  # fmt: skip
 
 
@@ -370,19 +370,19 @@ def _list(args: argparse.Namespace, config: settings.Config) -> int:
     jobs = [polled(known, job.key) for job in known.all()]
     adapters = Adapters(config.state / "adapters").all()
     if args.json:
-        data = {"jobs": [_job_data(j, config) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
+        data = {"jobs": [_job_data(j, config) for j in jobs], "adapters": [{"id": p.id, "base": p.base, "tenant": p.tenant, "dataset": p.dataset, "strength": p.strength, "of": p.of, "metrics": dict(p.metrics)} for p in adapters]}  # fmt: skip
         print(json.dumps(data, ensure_ascii=False, indent=2))
         return 0
     for job in jobs:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
-        kept = testing.kept(job, config)
+        kept = testing.kept(job, job.model, config)
         told = f"  tested: {kept['verdict']}" if kept is not None else ""
         print(
             f"{job.key}  {when}  {job.state}  {job.recipe.base}  {job.recipe.weights}  {job.model or job.message}{told}".rstrip()
         )
     for p in adapters:
         print(
-            f"adapter {p.id}  on {p.base}  {f'for {p.tenant}  ' if p.tenant else ''}dataset {p.dataset}  held-out loss {p.metrics.get('held_loss', float('nan')):.3f}"
+            f"adapter {p.id}  on {p.base}  {f'{p.strength:.0%} of {p.of}  ' if p.of else ''}{f'for {p.tenant}  ' if p.tenant else ''}dataset {p.dataset}  held-out loss {p.metrics.get('held_loss', float('nan')):.3f}"
         )
     if not jobs and not adapters:
         print("nothing was trained yet; `advise finetune run FILE` trains")
@@ -458,6 +458,32 @@ def _export(args: argparse.Namespace, config: settings.Config) -> int:
     return 0
 
 
+def _weaken_options(parser: argparse.ArgumentParser) -> None:
+    _adapter_options(parser)
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=0.5,
+        help="share of what was learnt that is kept, above 0 and below 1 (default 0.5)",
+    )
+
+
+def _weaken(args: argparse.Namespace, config: settings.Config) -> int:
+    from finetune.weakening import weakened
+
+    adapters = Adapters(config.state / "adapters")
+    try:
+        found = weakened(adapters, args.id, args.strength)
+    except ValueError as error:
+        raise InputError(f"--strength: {error}") from None
+    model = adapters.reference(found)
+    if args.json:
+        print(json.dumps({"adapter": found.id, "of": found.of, "strength": found.strength, "model": model}))
+    else:
+        print(f"adapter {found.id}: {found.strength:.0%} of {found.of}\n  model {model}\n  test it: advise finetune test {found.id}")  # fmt: skip
+    return 0
+
+
 def _delete(args: argparse.Namespace, config: settings.Config) -> int:
     found = Adapters(config.state / "adapters").delete(args.id)
     print(json.dumps({"deleted": found.id}) if args.json else f"deleted {found.id} ({found.base})")
@@ -473,5 +499,6 @@ _ACTIONS: Actions = {
     "cancel": (_cancel, "stop a job for good", _key_options),
     "resume": (_resume, "go on with a training that was killed or paused", _key_options),
     "export": (_export, "write an adapter, or the model with it, as a GGUF file", _export_options),
+    "weaken": (_weaken, "keep a part of what an adapter learnt as another adapter, where the whole breaks what was good", _weaken_options),
     "delete": (_delete, "delete an adapter for good", _adapter_options),
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""What `advise finetune` says of a training after it: base against tuned model on the held-out examples, kept beside the job."""
+"""What `advise finetune` says of a training after it: base against tuned model on the held-out examples, kept beside the job.
+
+In the job's folder, as `test.json`, or `test-<id>.json` of a weaker form: an adapter's own folder never changes.
+"""
 
 from __future__ import annotations
 
@@ -23,32 +26,33 @@ from router import models
 from router.models.port import ModelError
 from router.prompts import Prompt
 
-FILE = "test.json"
-"""Name of the file in a job's folder; an adapter's own folder never changes."""
 
-
-def job_of(key: str, config: settings.Config) -> Job:
-    """Return the job of a key or of an adapter's id, or the beginning of either, as it stands now.
+def job_of(key: str, config: settings.Config) -> tuple[Job, str | None]:
+    """Return the job of a key or of an adapter's id, or the beginning of either, as it stands now, and the model that is meant.
 
     Raises:
         JobError: There is none, or more than one.
     """
-    jobs = Jobs(config.state)
+    jobs, adapters, model = Jobs(config.state), Adapters(config.state / "adapters"), None
     try:
         job = jobs.get(key)
     except JobError:
-        made = [p for p in Adapters(config.state / "adapters").all() if key and p.id.startswith(key)]
+        made = [p for p in adapters.all() if key and p.id.startswith(key)]
         if len(made) != 1:
             raise
-        job = jobs.get(made[0].job)
-    return jobs.poll(job.key) if job.backend == "local" else job
+        job, model = jobs.get(made[0].job), adapters.reference(made[0])
+    job = jobs.poll(job.key) if job.backend == "local" else job
+    return job, model or job.model
 
 
-def tested(job: Job, config: settings.Config, *, tell: testing.Tell | None = None) -> testing.Compared:
+def tested(
+    job: Job, model: str | None, config: settings.Config, *, tell: testing.Tell | None = None
+) -> testing.Compared:
     """Test what a job made and keep what came of it.
 
     Args:
         job: One of this machine that succeeded, on a dataset with a held-out part.
+        model: Reference of what it made, or of a weaker form of it.
         config: Contract, general tasks, margin and longest reply.
         tell: Called after each question.
 
@@ -58,15 +62,15 @@ def tested(job: Job, config: settings.Config, *, tell: testing.Tell | None = Non
     """
     dataset = _judging(job)
     head = job.recipe.weights == "head"
-    tuned = _loaded(str(job.model), job, config)
+    tuned = _loaded(str(model), job, config)
     base: Answering = (
         testing.Always(testing.commonest((*dataset.train, *dataset.validation)))
         if head
         else _loaded(job.recipe.base, job, config)
     )
     found = testing.compare(dataset.held_out, base, tuned, _terms(job, config), tell=tell)
-    data = {"job": job.key, "base": job.recipe.base, "tuned": job.model, "dataset": job.dataset.name, **found.data()}  # fmt: skip
-    write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", _file(job, config))
+    data = {"job": job.key, "base": job.recipe.base, "tuned": model, "dataset": job.dataset.name, **found.data()}  # fmt: skip
+    write(json.dumps(data, ensure_ascii=False, indent=2) + "\n", _file(job, model, config))
     return found
 
 
@@ -75,16 +79,17 @@ def can_be(job: Job) -> bool:
     return job.state == "succeeded" and job.backend == "local" and bool(datasets.load(job.dataset).held_out)
 
 
-def kept(job: Job, config: settings.Config) -> Mapping[str, Any] | None:
-    """Return what the last test of a job said; None if it was not tested."""
+def kept(job: Job, model: str | None, config: settings.Config) -> Mapping[str, Any] | None:
+    """Return what the last test of a model that a job made said; None if it was not tested."""
     with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads(_file(job, config).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(_file(job, model, config).read_text(encoding="utf-8"))
         return found
     return None
 
 
-def _file(job: Job, config: settings.Config) -> Path:
-    return config.state / "jobs" / job.key / FILE
+def _file(job: Job, model: str | None, config: settings.Config) -> Path:
+    weaker = "" if model == job.model else f"-{str(model).rpartition('+')[2]}"
+    return config.state / "jobs" / job.key / f"test{weaker}.json"
 
 
 def _judging(job: Job) -> datasets.Dataset:

@@ -245,6 +245,47 @@ def test_what_cannot_be_tested_is_one_line_with_the_mend(place, capsys):
     assert "`advise apply` tests what it trains there" in told(capsys, "test", going["job"], code=2)
 
 
+def test_a_part_of_an_adapter_is_tested_by_itself(place, capsys, monkeypatch):
+    import finetune.weakening
+
+    (place / "advisor.yaml").write_text(CONTRACT, encoding="utf-8")
+    job = json.loads(told(capsys, "run", "e.jsonl", "--held-out", "0.4", "--no-test", "--json"))
+    adapters = Adapters(place / ".advisor/adapters")
+
+    def part(given, id, strength):
+        if not 0 < strength < 1:
+            raise ValueError(f"a strength of {strength} does not weaken")
+        made = place / "made"
+        made.mkdir()
+        (made / "adapter_model.safetensors").write_text(str(strength))
+        about = {
+            "base": "local:smollm2",
+            "base_sha256": "0",
+            "dataset": "d",
+            "recipe": {},
+            "recipe_hash": "r",
+            "job": job["job"],
+        }
+        return adapters.add(made, {**about, "strength": strength, "of": id})
+
+    monkeypatch.setattr(finetune.weakening, "weakened", part)
+    assert "--strength: a strength of 2.0 does not weaken" in told(
+        capsys, "weaken", "a1", "--strength", "2", code=2
+    )
+    text = told(capsys, "weaken", "a1", "--strength", "0.75")
+    (made,) = adapters.all()
+    assert text.splitlines()[0] == f"adapter {made.id}: 75% of a1"
+    assert f"advise finetune test {made.id}" in text
+    assert f"adapter {made.id}  on local:smollm2  75% of a1  dataset d" in told(capsys, "list")
+    test = json.loads(told(capsys, "test", made.id[:6], "--json"))
+    assert test["tuned"] == f"local:smollm2+{made.id}" != job["model"]
+    folder = place / ".advisor/jobs" / job["job"]
+    assert (folder / f"test-{made.id}.json").exists() and not (folder / "test.json").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    assert "no adapter 'nothing'" in told(capsys, "weaken", "nothing", code=2)
+
+
 def test_a_head_is_held_to_the_commonest_label(place, capsys, monkeypatch):
     monkeypatch.setitem(BACKENDS, "local", "test_cli_finetune:Here")
     words = {"card": "my {} card was stolen", "parcel": "where is the {} parcel", "invoice": "send me the {} invoice again"}  # fmt: skip
