@@ -83,8 +83,10 @@ def _without_what_judges(dataset: Dataset) -> Dataset:
 
 
 def _asked(example: Example) -> object:
-    """What a person said in all of a conversation, by its words."""
-    text = "\n".join(text_of(m) for m in example.prompt if m.get("role") == "user")
+    """What a person said in all of a conversation, by its words, without the passages that it was served with."""
+    text = "\n".join(
+        text_of(m).rpartition("Question: ")[2] for m in example.prompt if m.get("role") == "user"
+    )
     return frozenset(_WORD.findall(text.casefold())) or text.strip() or example.hash
 
 
