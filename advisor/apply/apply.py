@@ -18,7 +18,7 @@ from advisor.exchange import Exchange
 from advisor.gate.trial import Bench, cases_of
 from advisor.logs.files import InputError
 from advisor.plan import Plan
-from advisor.probing.asking import Budget, CapReached, Remembered
+from advisor.probing.asking import Budget, CapReached, Remembered, size_of
 from advisor.probing.means import Sources, Workshop
 from advisor.probing.subject import Subject
 from advisor.probing.subjects import concerned
@@ -178,7 +178,8 @@ def _place(
     price = price_of(config, [release])
     # What is free needs no dollars; of what is not, none may be spent before somebody agreed.
     paid = price is not None and (price.input > 0 or price.output > 0)
-    budget = Budget(calls=config.gate.cap_calls, usd=0.0 if paid else None, price=price)
+    size = size_of(e for e, _ in own)
+    budget = Budget(calls=config.gate.cap_calls, usd=0.0 if paid else None, price=price, size=size)
     loaded: dict[str, ChatModel] = {}
 
     def load(reference: str) -> ChatModel:

@@ -7,18 +7,9 @@ import math
 from advisor.apply.weakening import MOST, STRENGTHS
 from advisor.apply.workplace import Workplace
 from advisor.plan import Remedy
-from router.releases import Price
-
-TOKENS = 700
-"""Tokens of one call, for the price that is named before."""
 
 _TRIALS = 12
 """Changes to the prompt that are tried, at most."""
-
-
-def cost(calls: int, price: Price) -> float:
-    """Return what calls cost in US dollars, about: five tokens are read for one that is written."""
-    return calls * TOKENS * ((price.input * 5 + price.output) / 6) / 1e6
 
 
 def refused(place: Workplace, remedy: Remedy) -> str:
@@ -29,7 +20,7 @@ def refused(place: Workplace, remedy: Remedy) -> str:
         if place.agreed(remedy.kind, what, math.inf):
             return ""
         return f"not agreed: {what} costs what nobody knows; set `probe.price`"
-    usd = cost(calls(place, remedy), budget.price)
+    usd = budget.cost(calls(place, remedy))
     if budget.usd is None or usd == 0:
         return ""
     usd = min(usd, most - budget.usd)

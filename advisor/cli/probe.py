@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from advisor.apply.paying import cost
 from advisor.cli.asking import agreed
 from advisor.cli.declaring import common, loaded, plan_file, planned
 from advisor.cli.faults import told
@@ -94,7 +93,7 @@ def _agreed(budget: Budget, reference: str) -> bool:
         return True
     calls = budget.calls or 0
     told_cost = (
-        f"about ${cost(calls, known):.2f} at most, capped at ${budget.usd:.2f}"
+        f"about ${budget.cost(calls):.2f} at most, capped at ${budget.usd:.2f}"
         if known is not None
         else "capped in calls only, as the price is not known (set `probe.price`)"
     )

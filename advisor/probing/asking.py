@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from advisor.exchange import Exchange
 from advisor.probing.subject import Setup
 from router.bot import Bot
 from router.models.port import (
@@ -28,6 +31,9 @@ from router.models.port import (
 from router.portal import PORTAL
 from router.releases import Price
 from router.replies import Reply, Request
+
+_SIZE = 600.0, 100.0
+_CHARACTERS = 4
 
 
 class CapReached(Exception):
@@ -45,14 +51,23 @@ class Budget:
         spent_calls: Calls made.
         spent_usd: Dollars spent.
         free: Answers that were known already.
+        size: Tokens that a call reads and writes, about; see `size_of`.
     """
 
     calls: int | None = None
     usd: float | None = None
     price: Price | None = None
+    size: tuple[float, float] = _SIZE
     spent_calls: int = 0
     spent_usd: float = 0.0
     free: int = 0
+
+    def cost(self, calls: int) -> float:
+        """Return what calls cost in US dollars, about; infinite where the price is not known."""
+        if self.price is None:
+            return math.inf
+        read, written = self.size
+        return calls * (read * self.price.input + written * self.price.output) / 1e6
 
     def take(self) -> None:
         """Take one call.
@@ -72,6 +87,23 @@ class Budget:
             self.spent_usd += (
                 (usage.input_tokens or 0) * self.price.input + (usage.output_tokens or 0) * self.price.output
             ) / 1e6
+
+
+def size_of(seen: Iterable[Exchange]) -> tuple[float, float]:
+    """Return how many tokens the calls of exchanges read and wrote, on average: as the log counts them, else a token for four characters."""
+    found = [
+        (
+            float(e.input_tokens or _length(e) / _CHARACTERS),
+            float(e.output_tokens or len(e.reply.content) / _CHARACTERS),
+        )
+        for e in seen
+    ]
+    return (fmean(r for r, _ in found), fmean(w for _, w in found)) if found else _SIZE
+
+
+def _length(exchange: Exchange) -> int:
+    texts = [*(m.content for m in exchange.conversation), *(p.text for p in exchange.passages or ())]
+    return sum(map(len, texts)) + sum(len(t.name + t.description + str(t.parameters or "")) for t in exchange.tools)  # fmt: skip
 
 
 class Remembered:

@@ -17,7 +17,7 @@ from advisor.exchange import Exchange
 from advisor.issues import Issue
 from advisor.logs.files import InputError
 from advisor.plan import Facts
-from advisor.probing.asking import Budget, Remembered
+from advisor.probing.asking import Budget, Remembered, size_of
 from advisor.probing.means import Sources, Workshop, by_issue
 from advisor.probing.probe import Asker, Probed, Size, Tell, most_calls, probe, standing
 from advisor.probing.subject import Subject
@@ -85,6 +85,7 @@ def probe_run(
         if attempt == 0:
             budget.price = price(config, [s.setup(e).release for s, e, _ in answering.values()])
             budget.calls = min(own.cap_calls, most_calls(answering.values(), size))
+            budget.size = size_of(e for e, _ in seen)
             names = ", ".join(sorted({s.reference for s, _, _ in answering.values()}))
             if agreed is not None and not agreed(budget, names):
                 return None

@@ -1,6 +1,7 @@
 """The ladder on bots that fail for one known reason each: the rung that turns them is the one that was planted."""
 
 import json
+import math
 import random
 import sqlite3
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from advisor.checks.context import Context
 from advisor.exchange import Exchange, Message, Passage, Source, Tool
-from advisor.probing.asking import Budget, CapReached, Remembered
+from advisor.probing.asking import Budget, CapReached, Remembered, size_of
 from advisor.probing.judging import Answer, expected_calls, judge, same_calls
 from advisor.probing.ladder import Ladder, Sample
 from advisor.probing.rungs import Means, Shown, nearest
@@ -19,6 +20,7 @@ from advisor.probing.subject import Logged, at_address
 from router.contract.rules import Contract, Rule
 from router.models.port import Completion, ModelUnavailable, ToolRequest
 from router.models.scripted import Scripted
+from router.releases import Price
 
 PLACES = [
     "Ireland",
@@ -317,6 +319,25 @@ def test_it_stops_early_and_at_the_cap(tmp_path):
     with pytest.raises(CapReached):
         climb(tmp_path / "b", Bot(), UNKNOWN, budget=kept)
     assert kept.free >= 5
+
+
+def test_calls_are_priced_by_what_the_log_read_and_wrote():
+    counted = replace(GOOD[0], input_tokens=4000, output_tokens=50)
+    assert size_of([counted]) == (4000, 50)
+    told = replace(
+        counted,
+        input_tokens=None,
+        output_tokens=None,
+        conversation=(Message(role="user", content="x" * 400),),
+        passages=(Passage(text="y" * 800),),
+        reply=Message(role="assistant", content="z" * 80),
+        tools=(),
+    )
+    assert size_of([told]) == (300, 20) and size_of([counted, told]) == (2150, 35)
+    assert size_of([]) == (600, 100)
+    budget = Budget(price=Price(input=2.0, output=8.0), size=(4000, 50))
+    assert budget.cost(1000) == pytest.approx(8.4)
+    assert Budget().cost(1) == math.inf
 
 
 def test_a_bot_that_is_reached_as_a_whole_is_asked_what_it_can_be_asked(tmp_path):
