@@ -84,12 +84,13 @@ def _replies(
 ) -> list[str]:
     from finetune import weights
 
-    weights.unpack(base, cache)
-    tokenizer = weights.tokenizer(base, cache=cache)
-    loaded = weights.with_adapter(weights.model(base, four_bit=four_bit, cache=cache), adapter)
     blank = {"role": "assistant", "content": ""}
-    prompts = [
-        prompted(Example(messages=(*a["messages"], blank), tools=tuple(a["tools"] or ()), group="", origin="written", source=PROBES), tokenizer)
-        for a in asked
-    ]  # fmt: skip
-    return weights.replies(loaded, tokenizer, prompts, most=max(a["most"] for a in asked))
+    with weights.quietly():
+        weights.unpack(base, cache)
+        tokenizer = weights.tokenizer(base, cache=cache)
+        loaded = weights.with_adapter(weights.model(base, four_bit=four_bit, cache=cache), adapter)
+        prompts = [
+            prompted(Example(messages=(*a["messages"], blank), tools=tuple(a["tools"] or ()), group="", origin="written", source=PROBES), tokenizer)
+            for a in asked
+        ]  # fmt: skip
+        return weights.replies(loaded, tokenizer, prompts, most=max(a["most"] for a in asked))

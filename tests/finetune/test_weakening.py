@@ -17,7 +17,7 @@ from advisor.gate.tuning import parity
 from finetune import weights
 from finetune.weakening import weakened
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")]
+pytestmark = pytest.mark.slow
 
 
 def test_an_adapter_at_half_of_its_strength(tmp_path, base):
