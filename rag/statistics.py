@@ -41,6 +41,11 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
+def at_most(count: int, n: int, chance: float) -> float:
+    """Return how likely at most `count` of n come out where each does with a chance of 0-1 (binomial)."""
+    return math.fsum(math.comb(n, i) * chance**i * (1 - chance) ** (n - i) for i in range(count + 1))
+
+
 def wilson(count: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927); 0 to 1 of nothing."""
     if not n:

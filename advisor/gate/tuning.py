@@ -14,6 +14,7 @@ from advisor.gate.decision import Pair
 from advisor.gate.general import Answering
 from advisor.gate.trial import Case
 from advisor.probing.judging import Judged
+from rag.statistics import at_most
 from rag.tool_text import written
 from router.citing import unsupported
 from router.models.port import ModelError, call_data
@@ -21,6 +22,7 @@ from router.models.port import ModelError, call_data
 _ALIKE = 0.75
 _NEARER = 0.8
 _SAME = 0.98
+_CHANCE = 0.05
 _BETWEEN = 0.1
 """A reply that parts early from both, at a near tie, is as near to either, and tells nothing."""
 
@@ -39,6 +41,7 @@ class Parity:
         base_alike: Mean likeness of served and base replies, 0-1.
         nearer: Share that is nearer to the trained one, 0-1, of the served replies that are plainly nearer to one where trained and base differ; 1 if
             there is none.
+        tells: How many those are.
     """
 
     n: int
@@ -46,16 +49,19 @@ class Parity:
     alike: float
     base_alike: float
     nearer: float
+    tells: int
 
     @property
     def held(self) -> bool:
-        """Whether it is what was trained, as far as these prompts tell."""
-        return self.n == 0 or (self.alike >= _ALIKE and self.nearer >= _NEARER)
+        """Whether it is what was trained, as far as these prompts tell: of a change that is kept four replies in five are nearer to it, up to chance."""
+        return self.n == 0 or (
+            self.alike >= _ALIKE and at_most(round(self.nearer * self.tells), self.tells, _NEARER) >= _CHANCE
+        )
 
     def __str__(self) -> str:
         return (
             f"{self.same:.0%} of {self.n} replies are the trained weights' to the letter, likeness {self.alike:.2f} (to the base's {self.base_alike:.2f}), "
-            f"{self.nearer:.0%} of those that tell nearer to what was trained"
+            f"{self.nearer:.0%} of the {self.tells} that tell nearer to what was trained"
         )
 
 
@@ -78,7 +84,7 @@ def parity(served: Answering, base: Answering, probes: Sequence[Mapping[str, Any
     telling = [ours > theirs for ours, theirs, tells in found if tells and abs(ours - theirs) >= _BETWEEN]
     return Parity(
         n=len(found), same=fmean([x >= 1.0 for x, _, _ in found] or [1.0]), alike=fmean([x for x, _, _ in found] or [1.0]),
-        base_alike=fmean([y for _, y, _ in found] or [0.0]), nearer=fmean(telling or [1.0]),
+        base_alike=fmean([y for _, y, _ in found] or [0.0]), nearer=fmean(telling or [1.0]), tells=len(telling),
     )  # fmt: skip
 
 

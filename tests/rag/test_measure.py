@@ -2,7 +2,7 @@ import pytest
 
 from rag.hits import Hit
 from rag.measure import Question, Score, compare, holds, score
-from rag.statistics import mcnemar, share
+from rag.statistics import at_most, mcnemar, share
 
 
 def hit(document, text=""):
@@ -71,6 +71,12 @@ def test_no_questions_prove_nothing():
 def test_runs_over_other_questions_cannot_be_compared():
     with pytest.raises(ValueError):
         compare(scores(1), scores(1, 0), k=5)
+
+
+def test_at_most_is_exact():
+    assert at_most(0, 2, 0.8) == pytest.approx(0.04)
+    assert at_most(7, 9, 0.8) == pytest.approx(1 - 0.8**9 - 9 * 0.8**8 * 0.2)
+    assert at_most(3, 3, 0.8) == pytest.approx(1) == at_most(0, 0, 0.8)
 
 
 def test_mcnemar_is_exact():

@@ -143,6 +143,27 @@ def test_a_merge_that_lost_the_change_is_seen(served, held):
     assert seen.n == 8
 
 
+@pytest.mark.parametrize(("lost", "held"), [(0, True), (2, True), (6, False)])
+def test_a_few_replies_that_are_the_bases_are_chance_and_most_are_not(lost, held):
+    trained, base = (
+        "Trained words about number {0}. [DOC-{0}]",
+        "Trained words, about number {0}, say something.",
+    )
+
+    def served(messages):
+        n = int(messages[-1]["content"][1:])
+        return (base if n < lost else trained).format(n)
+
+    seen = parity(Scripted(outputs=served), _by(base), PROBES)
+    assert seen.tells == 8 and seen.nearer == 1 - lost / 8 and seen.alike >= 0.75
+    assert seen.held is held, seen
+
+
+def test_what_parts_early_from_both_tells_nothing():
+    seen = parity(_by("Trained words of the base."), _by("The base says Trained words. "), PROBES[:1])
+    assert (seen.tells, seen.nearer) == (0, 1.0), seen
+
+
 def test_a_training_that_changed_nothing_is_no_loss():
     same = _by("Trained words about number {0}. [DOC-{0}]")
     seen = parity(same, same, PROBES)
