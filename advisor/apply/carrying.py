@@ -10,6 +10,7 @@ or paid for twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
@@ -153,7 +154,12 @@ class Carrier:
                 decisions[one.release] = self._gated(
                     one.release, [r for r, _ in same], gaps=_gaps(m for _, m in same)
                 )
-        return [_tried(m, decisions.get(m.release or "")) for _, m in made]
+        shared = Counter(m.release for _, m in made)
+        return [
+            _own(r, tried) if shared[m.release] > 1 else tried
+            for r, m in made
+            for tried in [_tried(m, decisions.get(m.release or ""))]
+        ]
 
     def _made(self, remedy: Remedy, place: Workplace) -> Made:
         state, key = place.state, (self._plan.hash, place.named(remedy), "made")
@@ -314,6 +320,17 @@ def _tried(made: Made, decision: Decision | None) -> Tried:
         else "accepted"
     )
     return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
+
+
+def _own(remedy: Remedy, tried: Tried) -> Tried:
+    """Refuse a remedy that came to one release with others and mends nothing of its own: it is live with them, and its failures are planned for again."""
+    issues = tried.decision.issues if tried.decision is not None else {}
+    own = [issues[id] for id in remedy.issues if id in issues]
+    n, gained, lost = sum(p.n for p in own), sum(p.gained for p in own), sum(p.lost for p in own)
+    if tried.standing != "accepted" or not n or gained > lost:
+        return tried
+    why = f"{gained} of {n} held-out failures of its own are mended and {lost} lost, where others in one release with it mend theirs"
+    return replace(tried, standing="refused", why=why)
 
 
 def _gaps(made: Iterable[Made]) -> frozenset[Gap]:

@@ -10,7 +10,9 @@ import pytest
 from planted_bot import PLACES, question, right, shop, told
 
 from advisor import config as settings
+from advisor.apply import carrying
 from advisor.apply.apply import Wishes, apply
+from advisor.apply.workplace import Made
 from advisor.cli import main
 from advisor.cli.asking import paying, within
 from advisor.planfile import from_json
@@ -19,7 +21,7 @@ from rag.index import Index
 from router import models
 from router.chatbot import Chatbot
 from router.live import Live, Moved
-from router.prompts import Prompt, Prompts
+from router.prompts import Part, Prompt, Prompts
 from router.releases import Releases
 
 RULES = "contract: {rules: [{kind: forbidden, words: [euros], cause: format}, {kind: forbidden, words: [cheers], cause: tone}]}\n"
@@ -68,6 +70,27 @@ def test_a_change_that_another_takes_back_waits(place, capsys, monkeypatch):
     assert "others change the prompt too" in done["tried"][1]["why"]
     with opened(place / ".advisor") as db:
         assert [o.verdict for o in db.outcomes()] == [f"applied: {done['action']}", "left for later"]
+
+
+def one_for_both(place, remedy):
+    """Whatever a remedy is for: the one rule that half of the failures need."""
+    prompt = place.prompts.get(place.base.prompt)
+    stated = prompt.with_part(Part(kind="text", name="price", text='Never write "euros".'))
+    release = place.kept(place.base, stated)
+    return Made(remedy=remedy.id, kind=remedy.kind, release=release, gaps=frozenset({"style"}), what="a rule")
+
+
+def test_what_mends_nothing_of_its_own_is_not_applied_by_what_others_mend(place, capsys, monkeypatch):
+    monkeypatch.setitem(carrying.MAKERS, "ChangePrompt", "test_carrying:one_for_both")
+    (done,) = json.loads(told(capsys, "apply", "--yes", "--json", "--only", "ChangePrompt"))
+    assert sorted(t["standing"] for t in done["tried"]) == ["accepted", "refused"], done
+    (why,) = (t["why"] for t in done["tried"] if t["standing"] == "refused")
+    assert why.startswith("0 of ") and "of its own are mended" in why
+    assert done["action"] in ("promoted", "canary")
+    with opened(place / ".advisor") as db:
+        assert sorted(o.verdict for o in db.outcomes()) == [f"applied: {done['action']}", "refused"]
+        (issue,) = db.refused()
+        assert [issue] == next(o.body["issues"] for o in db.outcomes() if o.verdict == "refused")
 
 
 def priced(place, more=""):
