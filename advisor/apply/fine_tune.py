@@ -99,7 +99,7 @@ def _enough(
     """The reference under which a trained model answers: of an adapter trained here, as much of it as mends what it is for."""
     model = Ordering(place.config.state).serve(job)
     adapters, id = Adapters(place.config.state / "adapters"), model.rpartition("+")[2]
-    if job.backend != "local" or "+" not in model:
+    if job.backend != "local" or job.recipe.weights not in ("lora", "qlora") or "+" not in model:
         return model
 
     def weaker(strength: float) -> str:
