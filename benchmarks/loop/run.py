@@ -80,6 +80,10 @@ def main() -> None:
         for n, world in enumerate(worlds(args.seed))
         if not args.only or any(o in world.name for o in args.only)
     ]
+    if not chosen:
+        parser.error(
+            f"--only: no bot's name holds {' or '.join(args.only)}; there are: {', '.join(w.name for w in worlds(args.seed))}"
+        )
     start = time.perf_counter()
     found: dict[int, Told] = {}
     # Each in a process of its own: the state of a bot is found from the folder that one is in.
