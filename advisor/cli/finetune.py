@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor import config as settings
-from advisor.cli import testing
+from advisor.cli import adapters, testing
 from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.jobs import polled
 from advisor.cli.progress import Line
@@ -429,67 +429,6 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", help="of a job, or an adapter's id, or the beginning of one")
 
 
-def _adapter_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", help="of an adapter, or the beginning of it")
-
-
-def _export_options(parser: argparse.ArgumentParser) -> None:
-    _adapter_options(parser)
-    parser.add_argument("--out", type=Path, required=True, help="the GGUF file to write")
-    parser.add_argument("--merged", action="store_true", help="the base with the adapter in it, in one file")
-    parser.add_argument(
-        "--quantisation",
-        choices=("F32", "F16", "Q8_0", "Q4_1"),
-        default="Q8_0",
-        help="of the merged file (default Q8_0)",
-    )
-
-
-def _export(args: argparse.Namespace, config: settings.Config) -> int:
-    from finetune.exporting import ChangeLost, export
-
-    adapters = Adapters(config.state / "adapters")
-    try:
-        told = export(adapters, args.id, args.out, merged=args.merged, quantisation=args.quantisation)
-    except ChangeLost as error:
-        print(f"advise: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps({"file": str(args.out), "note": told}) if args.json else f"{args.out}\n{told}".strip())
-    return 0
-
-
-def _weaken_options(parser: argparse.ArgumentParser) -> None:
-    _adapter_options(parser)
-    parser.add_argument(
-        "--strength",
-        type=float,
-        default=0.5,
-        help="share of what was learnt that is kept, above 0 and below 1 (default 0.5)",
-    )
-
-
-def _weaken(args: argparse.Namespace, config: settings.Config) -> int:
-    from finetune.weakening import weakened
-
-    adapters = Adapters(config.state / "adapters")
-    try:
-        found = weakened(adapters, args.id, args.strength)
-    except ValueError as error:
-        raise InputError(f"--strength: {error}") from None
-    model = adapters.reference(found)
-    if args.json:
-        print(json.dumps({"adapter": found.id, "of": found.of, "strength": found.strength, "model": model}))
-    else:
-        print(f"adapter {found.id}: {found.strength:.0%} of {found.of}\n  model {model}\n  test it: advise finetune test {found.id}")  # fmt: skip
-    return 0
-
-
-def _delete(args: argparse.Namespace, config: settings.Config) -> int:
-    found = Adapters(config.state / "adapters").delete(args.id)
-    print(json.dumps({"deleted": found.id}) if args.json else f"deleted {found.id} ({found.base})")
-    return 0
-
-
 _ACTIONS: Actions = {
     "plan": (_plan, "say what training would take and cost, and what is wrong with the examples; nothing is trained", _recipe_options),
     "run": (_run, "train, and wait for the end", _run_options),
@@ -498,7 +437,7 @@ _ACTIONS: Actions = {
     "test": (_test, "ask the base and the tuned model what was held out, and compare; exit code 1 unless it is better and harms nothing", _test_options),
     "cancel": (_cancel, "stop a job for good", _key_options),
     "resume": (_resume, "go on with a training that was killed or paused", _key_options),
-    "export": (_export, "write an adapter, or the model with it, as a GGUF file", _export_options),
-    "weaken": (_weaken, "keep a part of what an adapter learnt as another adapter, where the whole breaks what was good", _weaken_options),
-    "delete": (_delete, "delete an adapter for good", _adapter_options),
+    "export": (adapters.export, "write an adapter, or the model with it, as a GGUF file", adapters.export_options),
+    "weaken": (adapters.weaken, "keep a part of what an adapter learnt as another adapter, where the whole breaks what was good", adapters.weaken_options),
+    "delete": (adapters.delete, "delete an adapter for good", adapters.adapter_options),
 }  # fmt: skip
