@@ -145,7 +145,18 @@ def model(
         if four_bit:
             raise ValueError("4-bit weights are loaded from an unpacked folder; name a cache")
         options["quantization_config"] = GgufConfig(dequantize=True)
-    return AutoModelForCausalLM.from_pretrained(place, **more, **options)
+    found = AutoModelForCausalLM.from_pretrained(place, **more, **options)
+    if four_bit and own.device == "cpu":
+        _exactly(found)
+    return found
+
+
+def _exactly(loaded: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit weights for bf16 products at the first look at them, as it does on processors with AVX512-BF16 only:
+    what comes after would be rounded, and a training that was looked at or resumed be another than one that was not."""
+    for module in loaded.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def unpack(base: Base, cache: Path) -> Path | None:
