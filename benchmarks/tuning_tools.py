@@ -81,7 +81,9 @@ def main() -> None:
         state,
     )
     tuned = opened(reference, state, reuse=True)
-    sets = {"generated, other values": requests(random.Random("judge"), 40, 1, 2), "the shop's own": own()}
+    taught = {e.request for e in made}
+    judging = {"generated, other values": requests(random.Random("judge"), 40, 1, 2), "the shop's own": own()}
+    sets = {name: [r for r in cases if r[0] not in taught] for name, cases in judging.items()}
     print(
         f"{len(dataset.train)} examples, {metrics['steps']:.0f} steps, {metrics['process_seconds']:.0f} s; {machine()}\n\n{HEAD}"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from importlib import resources
 from finetune.datasets import Dataset, split
 from finetune.examples import Example, text_of
 from finetune.recipe import Recipe
+from rag.lexical import terms
 
 Reply = Callable[[str], str]
 """The base asked one thing; empty if it gave no answer."""
@@ -36,7 +36,6 @@ class Task:
     answer: str | None
 
 
-_WORD = re.compile(r"\w+")
 _TELLING = frozenset({"correction", "repaired", "file"})
 """Origins of replies that the bot did not give itself."""
 
@@ -83,11 +82,14 @@ def _without_what_judges(dataset: Dataset) -> Dataset:
 
 
 def _asked(example: Example) -> object:
-    """What a person said in all of a conversation, by its words, without the passages that it was served with."""
-    text = "\n".join(
-        text_of(m).rpartition("Question: ")[2] for m in example.prompt if m.get("role") == "user"
-    )
-    return frozenset(_WORD.findall(text.casefold())) or text.strip() or example.hash
+    said = [text_of(m) for m in example.prompt if m.get("role") == "user"]
+    return asks(said) if said else example.hash
+
+
+def asks(said: Iterable[str]) -> object:
+    """Return what a person asks, by the words of all that was said, in any order and form and without passages put before it; the same if it asks the same."""
+    text = " ".join(t.rpartition("Question: ")[2] for t in said)
+    return frozenset(terms(text)) or " ".join(text.casefold().split())
 
 
 def emphasised(dataset: Dataset, *, share: float = 1 / 3, most: int = 4) -> Dataset:

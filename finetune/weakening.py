@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from finetune.adapters import ADAPTER, PROBES, Adapters, Provenance
 from finetune.backends.port import JobRefused
 from finetune.examples import Example
 from finetune.rows import prompted
+from rag.quiet import quietly
 
 _TAKEN = ("id", "versions", "files", "made")
 """Fields of a provenance that an adapter gets when it is kept."""
@@ -85,7 +87,9 @@ def _replies(
     from finetune import weights
 
     blank = {"role": "assistant", "content": ""}
-    with weights.quietly():
+    # What libraries warn each other of is nothing to whoever watches this.
+    with quietly(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         weights.unpack(base, cache)
         tokenizer = weights.tokenizer(base, cache=cache)
         loaded = weights.with_adapter(weights.model(base, four_bit=four_bit, cache=cache), adapter)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from transformers import (
     GgufConfig,
     set_seed,
 )
-from transformers.utils import logging as progress
 
 from finetune import sharing
 from finetune.bases import Base
@@ -356,20 +354,6 @@ def _quiet(loaded: Any) -> Iterator[None]:
         yield
     finally:
         loaded.train(was)
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Load and ask weights without a bar and without what libraries warn each other of: for a process that a person watches."""
-    shown = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if shown:
-            progress.enable_progress_bar()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

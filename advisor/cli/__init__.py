@@ -19,7 +19,7 @@ VERBS: dict[str, str] = {
     "jobs": "fine-tunes at providers and here: how they stand, what they cost; wait, cancel, pause, resume",
     "release": "bundle model, prompt, index and contract; say which bundle answers whom",
     "rollback": "let what was live before answer again, from the next request on",
-    "finetune": "train on examples, here or at a provider; list, show, test, cancel, export, delete",
+    "finetune": "train on examples, here or at a provider; list, show, test, cancel, weaken, export, delete",
     "chat": "talk to what is live",
     "serve": "what is live over HTTP, in OpenAI's form; and the keys that open it",
     "check": "check a configuration file and name every fault",
