@@ -12,6 +12,9 @@ RungName = Literal["unchanged", "settings", "rule", "exemplars", "retrieval", "o
 
 Turned = Literal["yes", "no", "open"]
 
+_NEARLY = 0.95
+"""Share of the failures that a change must be able to turn if nothing dearer is to be tried beside it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
@@ -73,6 +76,13 @@ class Proof:
     def refutes(self) -> bool:
         """Whether it is certain that the gap is not there: asked again, the bot does well."""
         return self.settled and self.named == "unchanged"
+
+    @property
+    def short(self) -> bool:
+        """Whether all that was tried surely leaves failures: no rung's interval reaches nearly all of them (0.95)."""
+        tried = {r.name: r for r in (*self.rungs, *((self.pooled,) if self.pooled is not None else ()))}
+        left = [r for name, r in tried.items() if name != "unchanged" and r.asked]
+        return bool(left) and all(r.high < _NEARLY for r in left)
 
     @property
     def told(self) -> str:

@@ -40,9 +40,15 @@ _UNREAD = 20
 """Conversations in which a tuned model is asked without pages too."""
 
 Standing = Literal[
-    "accepted", "cheaper is as good", "left for later", "refused", "not enough evidence", "not made"
+    "accepted",
+    "cheaper is as good",
+    "dearer mends more",
+    "left for later",
+    "refused",
+    "not enough evidence",
+    "not made",
 ]
-"""`left for later` is what was accepted alone and cannot be had beside the others; its failures are planned for again."""
+"""`dearer mends more` is what a dearer remedy makes needless; `left for later` is what was accepted alone and cannot be had beside the others; its failures are planned for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +183,12 @@ class Carrier:
         return made
 
     def _cheapest(self, tried: Sequence[Tried]) -> list[Tried]:
-        """Drop a dearer remedy where a cheaper one for the same issue and gap is as good."""
+        """Drop a dearer remedy where a cheaper one for the same issue and gap is as good, and a cheaper one of whose failures it mends all that are
+        mended, and more."""
         found = list(tried)
         by_id = {r.id: r for r in self._plan.remedies}
         for n, dear in enumerate(found):
-            for cheap in found:
+            for m, cheap in enumerate(found):
                 if (
                     dear.standing != "accepted"
                     or cheap.standing != "accepted"
@@ -198,9 +205,13 @@ class Carrier:
                     for t in (dear, cheap)
                 )
                 wins, seen = better(first, second)
+                told = f"{seen.after.value:.0%} against {seen.before.value:.0%} of {seen.n} held-out failures good"
                 if not wins:
-                    why = f"{cheap.made.what} is cheaper and as good: {seen.after.value:.0%} against {seen.before.value:.0%} of {seen.n} held-out failures good"
+                    why = f"{cheap.made.what} is cheaper and as good: {told}"
                     found[n] = dear = replace(dear, standing="cheaper is as good", why=why)
+                elif not seen.lost and set(shared[1].issues) <= set(shared[0].issues):
+                    why = f"{dear.made.what} mends all that it mends, and more: {told}"
+                    found[m] = replace(cheap, standing="dearer mends more", why=why)
         return found
 
     # Together

@@ -23,7 +23,7 @@ from advisor.issues import Issue
 from advisor.plan import Remedy
 from advisor.probing.asking import Budget, Remembered
 from advisor.probing.judging import Judged
-from advisor.probing.rungs import Means, Shown, nearest
+from advisor.probing.rungs import Means, Shown, consistent, nearest
 from advisor.probing.subject import Released, Setup, Subject, at_address, with_contract
 from advisor.probing.subjects import free
 from advisor.remedies.knowledge import KEEP_TO_CONTEXT
@@ -181,13 +181,16 @@ def _subject(setup: Setup, model: ChatModel) -> Subject:
 
 
 def _edits(base: Setup, means: Means, failures: Sequence[Case]) -> Iterator[Edit]:
-    """Yield what may be tried, the cheapest first; each builds on the bot as it is, the last two on what stands before them."""
+    """Yield what may be tried, the cheapest first; what is added to a prompt is added to one that does not contradict the rules, and examples beside
+    rules come with the contract too."""
     held = with_contract(base, means.contract) if means.contract.rules or means.contract.labels else None
     if held is not None and held.release != base.release:
         yield Edit(name="hold every reply to the contract at run time", cost=0, setup=held)
     freed = _without_contradictions(base.prompt, means)
-    if freed is not None:
-        yield Edit(name="take out what contradicts the rules", cost=1, setup=replace(base, prompt=freed))
+    if freed != base.prompt:
+        base = replace(base, prompt=freed)
+        held = replace(held, prompt=freed) if held is not None else None
+        yield Edit(name="take out, or mend, what contradicts the rules", cost=1, setup=base)
     for number, sentence in enumerate(means.rules, 1):
         yield Edit(
             name=f"state at the end: {sentence[:80]}", cost=2, setup=_with(base, [_rule(number, sentence)])
@@ -243,19 +246,18 @@ def _telling(failures: Sequence[Case], pool: Sequence[Shown], count: int) -> tup
     return nearest(asked, pool, count)
 
 
-def _without_contradictions(prompt: Prompt, means: Means) -> Prompt | None:
-    """Return the prompt without sentences that demand otherwise than the contract does; None if there is none."""
+def _without_contradictions(prompt: Prompt, means: Means) -> Prompt:
+    """Return the prompt without sentences that demand otherwise than the contract does, and without examples that break it."""
     wanted = {r.kind: r for r in means.contract.rules if r.origin == "declared"}
-    parts, changed = [], False
-    for part in prompt.parts:
-        if part.kind == "example":
+    parts = []
+    for part in consistent(prompt, means.contract).parts:
+        said = _SENTENCE.split(part.text)
+        kept = [s for s in said if part.kind == "example" or not _against(s, wanted)]
+        if len(kept) == len(said):
             parts.append(part)
-            continue
-        kept = [s for s in _SENTENCE.split(part.text) if not _against(s, wanted)]
-        changed |= len(kept) < len(_SENTENCE.split(part.text))
-        if kept:
+        elif kept:
             parts.append(replace(part, text="\n".join(kept)))
-    return replace(prompt, parts=tuple(parts)) if changed else None
+    return replace(prompt, parts=tuple(parts))
 
 
 def _against(sentence: str, wanted: Mapping[str, Rule]) -> bool:

@@ -26,8 +26,8 @@ from rag.lexical import terms
 from rag.visibility import Filter
 from router.abstention import abstains
 from router.composing import compose, labels
-from router.contract.checking import breaches, call_breaches, labels_of
-from router.contract.mending import mend
+from router.contract.checking import call_breaches, labels_of
+from router.contract.mending import brought_in_line
 from router.contract.rules import Contract
 from router.models.port import Call, ToolRequest, call_data
 from router.retrieving import is_small_talk, query_of
@@ -183,12 +183,11 @@ def _taught(case: Case, bot: Bot) -> _Taught | str:
 
 def _held(exchange: Exchange, text: str, bot: Bot, taught: _Taught) -> _Taught | str:
     """The reply as it keeps the contract: as it is, or mended where mending changes nothing that it says."""
-    broken = breaches(text, bot.contract, question=exchange.question)
-    if broken:
-        text, _ = mend(text, bot.contract, broken)
-        if breaches(text, bot.contract, question=exchange.question):
-            return "breaks the contract, and cannot be mended"
-        origin: Origin = "repaired" if taught.origin == "approved" else taught.origin
+    held = brought_in_line(text, bot.contract, question=exchange.question)
+    if held is None:
+        return "breaks the contract, and cannot be mended"
+    if held != text:
+        text, origin = held, "repaired" if taught.origin == "approved" else taught.origin
         taught = replace(taught, origin=origin)
     elif taught.origin == "repaired":
         return "failed, and no right answer is known"
@@ -324,10 +323,7 @@ def _right(exchange: Exchange, bot: Bot) -> list[Passage]:
 
 def _declined(exchange: Exchange, bot: Bot) -> str:
     """What the bot says when it does not know, in the form that its contract wants."""
-    text = bot.setup.prompt.no_answer
-    broken = breaches(text, bot.contract, question=exchange.question)
-    mended, _ = mend(text, bot.contract, broken)
-    return "" if breaches(mended, bot.contract, question=exchange.question) else mended
+    return brought_in_line(bot.setup.prompt.no_answer, bot.contract, question=exchange.question) or ""
 
 
 def _sample(pool: Sequence[Passage], chance: random.Random) -> list[Passage]:

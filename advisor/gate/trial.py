@@ -16,6 +16,7 @@ from advisor.probing.asking import Remembered, ask
 from advisor.probing.judging import Judged, Referee, judge
 from advisor.probing.ladder import answer_of
 from advisor.probing.subject import Subject, request_of
+from advisor.probing.witnesses import doubted
 from router.replies import Reply
 
 Tell = Callable[[int, int], None]
@@ -53,7 +54,7 @@ def cases_of(
     sources: Callable[[Exchange], Sequence[str]],
     systems: frozenset[str] | None = None,
 ) -> tuple[Case, ...]:
-    """Return the failures of issues and what was good, by id.
+    """Return the failures of issues and what was good, by id; a reply of which it is in doubt whether it was good is left out.
 
     Args:
         issues: Whose failures are wanted; a failure of several counts for the first.
@@ -65,8 +66,9 @@ def cases_of(
     for issue in issues:
         for id in issue.exchange_ids:
             owner.setdefault(id, issue.id)
-    found = []
-    for exchange, diagnosis in seen:
+    found, known = [], list(seen)
+    unsure = doubted(known)
+    for exchange, diagnosis in known:
         if systems is not None and exchange.system not in systems:
             continue
         if exchange.id in owner:
@@ -80,7 +82,7 @@ def cases_of(
                     sources=tuple(sources(exchange)),
                 )
             )
-        elif not diagnosis.is_failure:
+        elif not diagnosis.is_failure and exchange.id not in unsure:
             found.append(
                 Case(
                     id=exchange.id,

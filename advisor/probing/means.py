@@ -16,6 +16,7 @@ from advisor.issues import Issue
 from advisor.probing.rungs import Means, Shown
 from advisor.probing.sentences import sentence_for
 from advisor.probing.subject import Served
+from advisor.probing.witnesses import doubted
 from advisor.remedies.knowledge import KEEP_TO_CONTEXT
 from rag.documents import Document
 from rag.hits import Hit
@@ -58,6 +59,7 @@ class Workshop:
         self._config = config
         self._sources = sources
         self._locator = Locator(sources.documents)
+        self._good = {e.id for e, d in seen if not d.is_failure} - doubted(seen)
 
     def means(self, issue: Issue, failures: Sequence[Exchange]) -> Means:
         """Return what may be used on failures of an issue."""
@@ -78,8 +80,8 @@ class Workshop:
         asked = {" ".join(e.question.lower().split()) for e in failures}
         found = (
             e
-            for e, d in self._seen
-            if not d.is_failure and e.system in system and " ".join(e.question.lower().split()) not in asked
+            for e, _ in self._seen
+            if e.id in self._good and e.system in system and " ".join(e.question.lower().split()) not in asked
         )
         return tuple(sorted(found, key=lambda e: (_judges(e), e.id))[:count])
 
@@ -107,8 +109,8 @@ class Workshop:
         corrected = [(e, e.expected) for e, d in own if d.is_failure and e.expected]
         good = [
             (e, e.reply.content)
-            for e, d in own
-            if not d.is_failure and e.reply.content.strip() and abstains(e.reply.content) == "no"
+            for e, _ in own
+            if e.id in self._good and e.reply.content.strip() and abstains(e.reply.content) == "no"
         ]
         for exchange, reply in [*corrected, *good][:_POOL]:
             yield Shown(id=exchange.id, request=_as_read(exchange), reply=reply or "")

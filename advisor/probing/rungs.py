@@ -11,6 +11,7 @@ from advisor.probing.subject import Served, Setup, with_contract
 from advisor.proof import RungName
 from rag.lexical import terms
 from router.bot import Searched
+from router.contract.mending import brought_in_line
 from router.contract.rules import Contract
 from router.prompts import Part, Prompt
 
@@ -74,18 +75,18 @@ def settings(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
 
 
 def rule(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
-    """State what was broken at the end of the prompt."""
+    """State what was broken at the end of the prompt, and let no example in it break that."""
     if not means.rules:
         return None
-    return replace(setup, prompt=with_rules(setup.prompt, means.rules))
+    return replace(setup, prompt=with_rules(consistent(setup.prompt, means.contract), means.rules))
 
 
 def exemplars(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
-    """Show the most similar requests with replies as they should be."""
+    """Show the most similar requests with replies as they should be, and none that is not so."""
     chosen = nearest(exchange.question, [s for s in means.exemplars if s.id != exchange.id])
     if not chosen:
         return None
-    prompt = setup.prompt
+    prompt = consistent(setup.prompt, means.contract)
     for number, shown in enumerate(chosen, 1):
         prompt = prompt.with_part(
             Part(kind="example", name=f"probe-example-{number}", text=shown.request, answer=shown.reply)
@@ -146,6 +147,23 @@ MENDS: Mapping[RungName, frozenset[Gap]] = {
     "oracle+rule": frozenset({"knowledge", "style"}),
 }
 """Gaps for which a rung is tried. Exemplars carry facts of other requests, passages carry no form."""
+
+
+def consistent(prompt: Prompt, contract: Contract) -> Prompt:
+    """Return a prompt whose examples keep the contract: those that do not are mended where that is enough, and left out where it is not.
+
+    What a model is shown weighs more with it than what it is told, so a rule that an example breaks is not tried.
+    """
+    parts = []
+    for part in prompt.parts:
+        shown = (
+            brought_in_line(part.answer, contract, question=part.text)
+            if part.kind == "example"
+            else part.answer
+        )
+        if shown is not None:
+            parts.append(replace(part, answer=shown))
+    return replace(prompt, parts=tuple(parts))
 
 
 def with_rules(prompt: Prompt, rules: Sequence[str]) -> Prompt:

@@ -39,18 +39,22 @@ def proposals(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) 
 
 def _beside(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
     """Yield what is dearer than what the probes name and need not wait for it: where that turned only some, or the gate refused it. The gate
-    keeps the cheaper alone where it is as good."""
+    keeps the cheaper alone where it is as good, and the dearer alone where the cheaper adds nothing."""
     seen = proof.rung(proof.named) if proof.named not in (None, "unchanged") else None
     if seen is None or (seen.turned == seen.asked and issue.id not in facts.refused):
         return
-    for p in inferred(issue, proof.gap, facts, catalog):
-        if p.kind == "FineTune" and not _waits(p, issue, facts):
+    for p in _inferred(issue, proof, facts, catalog):
+        if p.kind == "FineTune":
             yield _grounded(p, proof, None)
 
 
-def _waits(p: Proposal, issue: Issue, facts: Facts) -> bool:
-    """Whether a training waits for something that was not shown; once the gate refused the prompt, what it lacks is told."""
-    return p.kind == "FineTune" and p.blocked and issue.id not in facts.refused
+def _inferred(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
+    """Yield what the log alone suggests, but no training that waits for what was not shown; once the prompt was shown not to be enough, by
+    probes or by the gate, what a training lacks is told."""
+    tried = proof.short or issue.id in facts.refused
+    for p in inferred(issue, proof.gap, facts, catalog, tried=tried):
+        if tried or p.kind != "FineTune" or not p.blocked:
+            yield p
 
 
 def _unsteady(issue: Issue, proof: Proof, facts: Facts) -> Iterator[Proposal]:
@@ -146,10 +150,16 @@ def _trained(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -
 
 
 def _open(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
-    """Keep what the log alone suggests where too few could be judged, and say so."""
-    found = [p for p in inferred(issue, proof.gap, facts, catalog) if not _waits(p, issue, facts)]
+    """Keep what the log alone suggests where too few could be judged, and say so; where that much is clear that no change to the prompt turns nearly
+    all, training is tried beside it."""
+    found = list(_inferred(issue, proof, facts, catalog))
+    still = (
+        "no change to prompt or settings turns nearly all, and how many is open"
+        if proof.short
+        else "still open: too few could be judged"
+    )
     for p in found:
-        yield replace(p, why=f"{p.why} Probed, and still open: too few could be judged. {proof.told}")
+        yield replace(p, why=f"{p.why} Probed, and {still}. {proof.told}")
     if not found:
         yield Proposal(
             kind="NotEnoughEvidence", key=f"probe-more:{proof.gap}", action="Probe more of these failures, or look at some: too few could be judged",
@@ -158,13 +168,15 @@ def _open(issue: Issue, proof: Proof, facts: Facts, catalog: Sequence[Row]) -> I
         )  # fmt: skip
 
 
-def inferred(issue: Issue, gap: Gap, facts: Facts, catalog: Sequence[Row]) -> Iterator[Proposal]:
-    """Yield what the log alone suggests for a gap."""
+def inferred(
+    issue: Issue, gap: Gap, facts: Facts, catalog: Sequence[Row], *, tried: bool
+) -> Iterator[Proposal]:
+    """Yield what the log alone suggests for a gap; `tried`: whether probes or the gate showed that no change to the prompt is enough."""
     if gap == "knowledge":
         yield from knowledge.proposals(issue, facts)
         return
     yield from form.proposals(issue, gap, facts)
-    yield from training.proposals(issue, gap, facts, catalog, tried=issue.id in facts.refused)
+    yield from training.proposals(issue, gap, facts, catalog, tried=tried)
 
 
 def _person(issue: Issue, proof: Proof) -> Proposal:

@@ -66,12 +66,14 @@ def proposals(
 
 
 def trainable(issues: Iterable[Issue], refused: Collection[str] = ()) -> dict[Gap, int]:
-    """Return how many failures training could mend, by gap: those that no setting mends, and of which no probe showed that less is enough, unless the gate
-    refused that (`refused`: ids of issues)."""
+    """Return how many failures training could mend, by gap: those that no setting mends, and of which no probe showed that less may be enough, unless the
+    gate refused that (`refused`: ids of issues)."""
     found: Counter[Gap] = Counter()
     for issue in issues:
         if not _mended_by_a_setting(issue):
-            less = {p.gap for p in issue.proofs if p.named is not None and issue.id not in refused}
+            less = {
+                p.gap for p in issue.proofs if p.named is not None and not p.short and issue.id not in refused
+            }
             found.update({g: issue.rate.count for g in issue.gaps if g in LEAST_EXAMPLES and g not in less})
     return dict(found)
 

@@ -61,7 +61,7 @@ def _proposals(issue: Issue, facts: Facts, catalog: Sequence[Row]) -> Iterator[P
         if gap in known:
             yield from proved.proposals(issue, known[gap], facts, catalog)
         else:
-            yield from proved.inferred(issue, gap, facts, catalog)
+            yield from proved.inferred(issue, gap, facts, catalog, tried=issue.id in facts.refused)
 
 
 def _joined(proposals: Iterable[Proposal]) -> list[list[Proposal]]:

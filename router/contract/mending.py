@@ -11,7 +11,7 @@ from typing import Any
 from json_repair import repair_json
 
 from router.contract.checkers.verdict import words_of
-from router.contract.checking import Breach, call_breaches, labels_of
+from router.contract.checking import Breach, breaches, call_breaches, labels_of
 from router.contract.json_text import parse
 from router.contract.rules import Contract, Rule
 from router.models.port import ToolRequest
@@ -35,6 +35,13 @@ def mend(text: str, contract: Contract, broken: Sequence[Breach]) -> tuple[str, 
             text = better
             mended.append(breach)
     return text, tuple(mended)
+
+
+def brought_in_line(text: str, contract: Contract, *, question: str = "") -> str | None:
+    """Return a text that keeps the contract: as it is, or mended where mending is enough; None where it is not."""
+    broken = breaches(text, contract, question=question)
+    mended = mend(text, contract, broken)[0] if broken else text
+    return None if broken and breaches(mended, contract, question=question) else mended
 
 
 def mend_calls(

@@ -310,8 +310,8 @@ def rung(name, *, turned=9, verdict="yes"):
         name=name,
         asked=10,
         turned=turned,
-        low=0.6 if verdict == "yes" else 0.0,
-        high=0.98 if verdict == "yes" else 0.3,
+        low={"yes": 0.6, "open": 0.3, "no": 0.0}[verdict],
+        high={"yes": 0.98, "open": 0.96, "no": 0.3}[verdict],
         verdict=verdict,
     )
 
@@ -319,7 +319,7 @@ def rung(name, *, turned=9, verdict="yes"):
 def proved(gap, named, *, settled=True, cause="missing_content", gaps=None, **fields):
     rungs = (
         rung("unchanged", turned=0, verdict="no"),
-        *((rung(named),) if named else (rung("rule", turned=0, verdict="no"),)),
+        *((rung(named),) if named else (rung("rule", turned=0, verdict="no" if settled else "open"),)),
     )
     proof = Proof(gap=gap, rungs=rungs, named=named, settled=settled, subject="local:x", stand_in=True)
     return [
@@ -362,6 +362,28 @@ def test_a_classifier_is_tried_beside_a_prompt_that_turns_only_some_labels():
     still_open = proved("classification", None, settled=False, cause="misrouted")
     assert kinds(still_open, labelled) == [("ChangePrompt", False), ("FineTune", False)]
     assert kinds(still_open) == [("ChangePrompt", False)]
+
+
+@pytest.mark.parametrize(("high", "short"), [(0.94, True), (0.96, False)])
+def test_training_is_tried_beside_a_prompt_that_surely_leaves_failures(high, short):
+    """Which is as good the gate says; where the prompt may mend all, training waits."""
+    (found,) = proved("style", None, settled=False, cause="required_element", broken=(DECLARED,))
+    some = dataclasses.replace(rung("exemplars", turned=5, verdict="open"), high=high)
+    (proof,) = found.proofs
+    (half,) = [
+        dataclasses.replace(found, proofs=(dataclasses.replace(proof, rungs=(*proof.rungs[:1], some)),))
+    ]
+    made = plan([half], FACTS)
+    wanted = [("ChangePrompt", False), ("FineTune", False)] if short else [("ChangePrompt", False)]
+    assert [(r.kind, r.blocked) for r in made.remedies] == wanted
+    assert ("turns nearly all, and how many is open" in made.remedies[0].why) is short
+    named = dataclasses.replace(half.proofs[0], named="exemplars", settled=True)
+    assert kinds([dataclasses.replace(half, proofs=(named,))]) == wanted
+    few = dataclasses.replace(FACTS, good=0)
+    assert kinds([half], few) == [(kind, kind == "FineTune") for kind, _ in wanted]
+    # What other issues of the bot showed of the same change counts with it.
+    like = dataclasses.replace(named, pooled=dataclasses.replace(some, asked=90, turned=89, high=0.99))
+    assert kinds([dataclasses.replace(half, proofs=(like,))]) == [("ChangePrompt", False)]
 
 
 @pytest.mark.parametrize("probed", [(), ("style", "exemplars"), ("style", None)], ids=str)

@@ -93,6 +93,43 @@ def test_what_mends_nothing_of_its_own_is_not_applied_by_what_others_mend(place,
         assert [issue] == next(o.body["issues"] for o in db.outcomes() if o.verdict == "refused")
 
 
+def dear_rules(place, remedy):
+    """Stands in for a training: keeps the rules that its remedy is for, and costs more."""
+    prompt = place.prompts.get(place.base.prompt)
+    for issue in place.issues_of(remedy):
+        word = "euros" if "euros" in issue.title else "cheers"
+        prompt = prompt.with_part(Part(kind="rule", name=word, text=f'Never write "{word}".'))
+    what = f"trained for {len(remedy.issues)}"
+    return Made(
+        remedy=remedy.id, kind=remedy.kind, release=place.kept(place.base, prompt), gaps=frozenset({"style"}), what=what, cost=2
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("both", "standings"),
+    [(False, ["accepted", "cheaper is as good"]), (True, ["dearer mends more", "accepted"])],
+)
+def test_of_two_for_the_same_failures_one_goes_live(place, capsys, monkeypatch, both, standings):
+    """The cheaper where it is as good; the dearer where the cheaper mends nothing that it does not, and less."""
+    monkeypatch.setitem(carrying.MAKERS, "FineTune", "test_carrying:dear_rules")
+    state, config = place / ".advisor", settings.load(place / "advisor.yaml")
+    plan = from_json((state / "plan.json").read_text(encoding="utf-8"))
+    with opened(state) as db, Index(state / "index") as index:
+        titles = {i.id: i.title for i in db.issues()}
+        prompts = [r for r in plan.remedies if r.kind == "ChangePrompt"]
+        first = next(r for r in prompts if "euros" in titles[r.issues[0]])
+        of = tuple(r.issues[0] for r in prompts) if both else first.issues
+        dear = replace(first, id="dear", kind="FineTune", issues=of)
+        wishes = Wishes(agreed=within({}), live=lambda carried: True, tell=lambda *told: None)
+        (done,) = apply(replace(plan, remedies=(first, dear)), config, db, index, wishes)
+    assert [t.standing for t in done.carried.tried] == standings, done.as_data()
+    (loser,) = (t for t in done.carried.tried if t.standing != "accepted")
+    told = "trained for 2 mends all that it mends, and more" if both else "is cheaper and as good"
+    assert told in loser.why
+    live = Prompts(state).get(Releases(state).get(done.carried.release).prompt).system
+    assert ("cheers" in live) is both
+
+
 def priced(place, more=""):
     text = (
         (place / "advisor.yaml")

@@ -1,5 +1,7 @@
 """ChangePrompt: the least change that mends what suggested it; nothing where nothing does; a model's rewriting within its limits."""
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.apply.change_prompt import Edit, NoChange, Trying, propose
@@ -12,7 +14,7 @@ from advisor.probing.subject import Setup
 from router.contract.rules import Contract, Rule
 from router.models.port import ModelUnavailable
 from router.models.scripted import Scripted
-from router.prompts import Prompt
+from router.prompts import Part, Prompt
 from router.releases import Generation, Release, Retrieving
 
 RULE = "Never use a comma."
@@ -118,8 +120,22 @@ def test_what_contradicts_a_rule_is_taken_out(tmp_path):
         TEACHING,
         how(tmp_path, contract),
     )
-    assert found.name == "take out what contradicts the rules"
+    assert found.name == "take out, or mend, what contradicts the rules"
     assert found.prompt.system == "You help."
+
+
+def test_an_example_that_breaks_a_rule_is_taken_out(tmp_path):
+    """Of a model that does as it is shown, whatever it is told."""
+    base = setup()
+    for name, answer in (("kept", "Thing 4."), ("broken", "Thing, 5.")):
+        part = Part(kind="example", name=name, text="What about thing number 4?", answer=answer)
+        base = replace(base, prompt=base.prompt.with_part(part))
+    made = bot(lambda m: not any("," in x["content"] for x in m if x["role"] == "assistant"))
+    means = Means(contract=NO_COMMAS, rules=(RULE,))
+    found = propose(base, made, means, TEACHING, how(tmp_path))
+    assert found.name == "take out, or mend, what contradicts the rules"
+    assert [p.name for p in found.prompt.parts] == ["text", "kept"]
+    assert any(line.startswith("-") and "Thing, 5." in line for line in found.diff)
 
 
 def test_nothing_is_proposed_where_nothing_helps(tmp_path):

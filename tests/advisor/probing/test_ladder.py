@@ -15,11 +15,12 @@ from advisor.exchange import Exchange, Message, Passage, Source, Tool
 from advisor.probing.asking import Budget, CapReached, Remembered, size_of
 from advisor.probing.judging import Answer, expected_calls, judge, same_calls
 from advisor.probing.ladder import Ladder, Sample
-from advisor.probing.rungs import Means, Shown, nearest
+from advisor.probing.rungs import Means, Shown, consistent, nearest
 from advisor.probing.subject import Logged, at_address
 from router.contract.rules import Contract, Rule
 from router.models.port import Completion, ModelUnavailable, ToolRequest
 from router.models.scripted import Scripted
+from router.prompts import Part, Prompt
 from router.releases import Price
 
 PLACES = [
@@ -126,6 +127,18 @@ def test_a_rule_that_the_prompt_lacks_is_turned_by_the_rule(tmp_path):
         tmp_path / "other", _commas(bot), SERVED, contract=mechanical, rules=("Never use a comma.",)
     )
     assert broken["style"].named == "rule"
+
+
+def test_an_example_that_breaks_the_rules_is_mended_beside_them_or_left_out():
+    shown = Prompt.of("You help.")
+    for number, answer in enumerate(
+        ("It costs 3 euros.", f"It costs 4 euros. {CTA}", "It costs 5 hundred."), 1
+    ):
+        shown = shown.with_part(Part(kind="example", name=f"shown-{number}", text="And that?", answer=answer))
+    never = Rule(kind="forbidden", params={"words": ["hundred"]})
+    found = consistent(shown, Contract(rules=(*ENDS.rules, never)))
+    assert [p.answer for p in found.parts] == ["", f"It costs 3 euros. {CTA}", f"It costs 4 euros. {CTA}"]
+    assert consistent(found, ENDS) == found
 
 
 def _commas(bot):
