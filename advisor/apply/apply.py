@@ -12,6 +12,7 @@ from advisor import config as settings
 from advisor import inputs
 from advisor.advisor import context_of
 from advisor.apply.carrying import Carried, Carrier, as_data
+from advisor.apply.releasing import followed
 from advisor.apply.workplace import Agreed, Tell, Workplace
 from advisor.diagnosis import Diagnosis
 from advisor.exchange import Exchange
@@ -129,7 +130,7 @@ def _on_route(
     if action in ("promoted", "canary"):
         # Written down first, so that a run after a kill knows this release as its own and not as somebody else's.
         state.note_step(plan.hash, f"route {name}", "begun", {"base": base.id, "goes": carried.release})
-        _goes_live(name, carried, action, reason, (config, index, wishes))
+        _goes_live(name, carried, action, reason, config, wishes)
     _noted(state, plan, name, carried, action, reason)
     return Applied(route=name, carried=carried, action=action, reason=reason)
 
@@ -213,14 +214,13 @@ def _decided(carried: Carried, wishes: Wishes) -> tuple[Action, str]:
 
 
 def _goes_live(
-    name: str, carried: Carried, action: Action, reason: str, parts: tuple[settings.Config, Index, Wishes]
+    name: str, carried: Carried, action: Action, reason: str, config: settings.Config, wishes: Wishes
 ) -> None:
     """Move the pointer, unless it points there already.
 
     Raises:
         Moved: Another release than the base was made live meanwhile.
     """
-    config, index, wishes = parts
     release = carried.release or ""
     tenant, task = whose(name)
     whom: Mapping[str, Any] = {"tenant": tenant, "task": task, "why": reason}
@@ -232,9 +232,7 @@ def _goes_live(
         return
     if route.release != release:
         live.promote(release, expected=carried.base, **whom)
-    version = Releases(config.state).get(release).index
-    if version is not None and index.live.version != version:
-        index.promote(version)
+    followed(config, release)
 
 
 def _noted(state: State, plan: Plan, route: str, carried: Carried, action: Action, reason: str) -> None:

@@ -48,6 +48,20 @@ def kept(config: settings.Config, release: Release) -> str:
     return Releases(config.state).add(release)
 
 
+def followed(config: settings.Config, id: str) -> None:
+    """Make the index version of a release that went live the one that is searched and changed by hand, so that the next change begins with its pages.
+
+    Raises:
+        UnknownVersion: It is gone.
+    """
+    version = Releases(config.state).get(id).index
+    if version is None:
+        return
+    with Index(config.index.folder or config.state / "index") as index:
+        if index.live.version != version:
+            index.promote(version)
+
+
 def _live_version(config: settings.Config) -> str | None:
     with Index(config.index.folder or config.state / "index") as index:
         return index.live.version

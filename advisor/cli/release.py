@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor import config as settings
-from advisor.apply.releasing import bundle, kept
+from advisor.apply.releasing import bundle, followed, kept
 from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
 from router.comparison import compare
@@ -165,7 +165,9 @@ def _id_options(parser: argparse.ArgumentParser) -> None:
 
 def _promote(args: argparse.Namespace, config: settings.Config) -> None:
     id = Releases(config.state).get(args.release).id
-    changed(args, Live(config.state).promote(id, tenant=args.tenant, task=args.task, why=args.why))
+    route = Live(config.state).promote(id, tenant=args.tenant, task=args.task, why=args.why)
+    followed(config, id)
+    changed(args, route)
 
 
 def _canary_options(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from advisor.apply.releasing import followed
 from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
 from advisor.config import Config
@@ -26,7 +27,7 @@ from router.server.seal import Seal
 from router.server.settings import Settings
 from router.spans import as_they_are, masked
 from router.traces import Tracing
-from router.watching import Watch
+from router.watching import Looked, Watch
 
 if TYPE_CHECKING:
     from router.server.app import Background, Parts
@@ -164,9 +165,13 @@ def _background(config: Config, bot: Chatbot, counted: Figures) -> tuple[Backgro
     how = config.serve
     if how.watch == "off":
         return ()
-    watch = Watch(
-        bot.pointer, bot.outcomes, promote=how.watch == "promote", told=lambda looked: counted.ended(looked.seen.verdict)
-    )  # fmt: skip
+
+    def ended(looked: Looked) -> None:
+        counted.ended(looked.seen.verdict)
+        if looked.seen.verdict == "promote":
+            followed(config, looked.canary)
+
+    watch = Watch(bot.pointer, bot.outcomes, promote=how.watch == "promote", told=ended)
     return (partial(watch.run, how.watch_every_s),)
 
 

@@ -2,11 +2,13 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from advisor.cli import main
 from advisor.logs import read
+from router.releases import Releases
 
 
 @pytest.fixture
@@ -56,6 +58,28 @@ def test_made_shown_promoted_taken_back(place, capsys):
     assert told(capsys, "rollback", "--json")[0]["release"] == first
     assert told(capsys, "release", "shadow", second, "--json")[0]["shadow"] == second
     assert told(capsys, "release", "shadow", "none", "--json")[0]["shadow"] is None
+
+
+def test_the_index_that_is_changed_by_hand_is_that_of_what_is_live(place, capsys):
+    """A release that was tried has pages that the index's own pointer does not name yet; the next update must not lose them."""
+    first, _ = told(capsys, "release", "make", "--promote", "--json")
+    (place / "new").mkdir()
+    (place / "new/fee.md").write_text("# Fees\n\nA refund costs 2 euros.", encoding="utf-8")
+    more, _ = told(capsys, "index", "update", "new", "--no-live", "--json")
+    state = place / ".advisor"
+    tried = replace(Releases(state).get(first["release"]), index=more["version"])
+    id = Releases(state).add(tried)
+    told(capsys, "release", "canary", id)
+    assert not more["live"] and _listed(capsys) == first["index"]
+    told(capsys, "release", "promote", id)
+    assert _listed(capsys) == more["version"]
+    (place / "new/fee.md").write_text("# Fees\n\nA refund costs 3 euros.", encoding="utf-8")
+    updated, _ = told(capsys, "index", "update", "new", "--json")
+    assert updated["documents"] == 2
+
+
+def _listed(capsys):
+    return next(v["version"] for v in told(capsys, "index", "list", "--json")[0] if v["live"])
 
 
 @pytest.mark.parametrize(
