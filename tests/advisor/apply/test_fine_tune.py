@@ -125,12 +125,24 @@ def test_of_an_adapter_only_as_much_is_taken_as_mends(place, capsys, monkeypatch
 
 
 def test_an_adapter_of_which_no_part_mends_as_much_stays_whole(place, capsys, monkeypatch):
-    monkeypatch.setattr(Backend, "model", "planted:tuned+whole")
+    monkeypatch.setattr(Backend, "model", "planted:ruined+whole")
     monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: None)
     monkeypatch.setattr(fine_tune.Adapters, "reference", lambda self, made: "planted:sometimes+part")
     (tried,) = applied(capsys)["tried"]
-    assert tried["about"]["strength"]["chosen"] == 1.0
-    assert tried["what"].endswith("planted:tuned+whole")
+    strength = tried["about"]["strength"]
+    assert strength["chosen"] == 1.0 and list(strength["tried"]) == ["1", "0.5", "0.75"]
+    assert tried["what"].endswith("planted:ruined+whole")
+
+
+def test_an_adapter_that_breaks_nothing_stays_whole(place, capsys, monkeypatch):
+    monkeypatch.setattr(Backend, "model", "planted:tuned+whole")
+    monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: pytest.fail("a part was made"))
+    (tried,) = applied(capsys)["tried"]
+    assert tried["about"]["strength"] == {
+        "chosen": 1.0,
+        "tried": {"1": tried["about"]["strength"]["tried"]["1"]},
+    }
+    assert tried["about"]["strength"]["tried"]["1"]["broken"] == 0 and tried["standing"] == "accepted"
 
 
 def test_applied_twice_it_is_trained_once(place, capsys):
