@@ -190,7 +190,7 @@ def _edits(base: Setup, means: Means, failures: Sequence[Case]) -> Iterator[Edit
     if freed != base.prompt:
         base = replace(base, prompt=freed)
         held = replace(held, prompt=freed) if held is not None else None
-        yield Edit(name="take out, or mend, what contradicts the rules", cost=1, setup=base)
+        yield Edit(name="take out what contradicts the rules", cost=1, setup=base)
     for number, sentence in enumerate(means.rules, 1):
         yield Edit(
             name=f"state at the end: {sentence[:80]}", cost=2, setup=_with(base, [_rule(number, sentence)])
@@ -247,7 +247,7 @@ def _telling(failures: Sequence[Case], pool: Sequence[Shown], count: int) -> tup
 
 
 def _without_contradictions(prompt: Prompt, means: Means) -> Prompt:
-    """Return the prompt without sentences that demand otherwise than the contract does, and without examples that break it."""
+    """Return the prompt without sentences that demand otherwise than the contract does, and without examples that break it beyond mending."""
     wanted = {r.kind: r for r in means.contract.rules if r.origin == "declared"}
     parts = []
     for part in consistent(prompt, means.contract).parts:

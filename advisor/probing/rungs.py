@@ -75,14 +75,14 @@ def settings(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
 
 
 def rule(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
-    """State what was broken at the end of the prompt, and let no example in it break that."""
+    """State what was broken at the end of the prompt, and leave out examples that break it."""
     if not means.rules:
         return None
     return replace(setup, prompt=with_rules(consistent(setup.prompt, means.contract), means.rules))
 
 
 def exemplars(setup: Setup, exchange: Exchange, means: Means) -> Setup | None:
-    """Show the most similar requests with replies as they should be, and none that is not so."""
+    """Show the most similar requests with replies as they should be, and none that breaks the contract."""
     chosen = nearest(exchange.question, [s for s in means.exemplars if s.id != exchange.id])
     if not chosen:
         return None
@@ -150,20 +150,17 @@ MENDS: Mapping[RungName, frozenset[Gap]] = {
 
 
 def consistent(prompt: Prompt, contract: Contract) -> Prompt:
-    """Return a prompt whose examples keep the contract: those that do not are mended where that is enough, and left out where it is not.
+    """Return a prompt without examples that break the contract beyond mending.
 
-    What a model is shown weighs more with it than what it is told, so a rule that an example breaks is not tried.
+    What a model is shown weighs more with it than what it is told, so a rule that an example breaks is not tried. An example that mending puts right
+    stays as it is: replies like it are mended at run time, and a small model that is shown the mended form runs it into its answers (docs/benchmarks.md).
     """
-    parts = []
-    for part in prompt.parts:
-        shown = (
-            brought_in_line(part.answer, contract, question=part.text)
-            if part.kind == "example"
-            else part.answer
-        )
-        if shown is not None:
-            parts.append(replace(part, answer=shown))
-    return replace(prompt, parts=tuple(parts))
+    kept = (
+        p
+        for p in prompt.parts
+        if p.kind != "example" or brought_in_line(p.answer, contract, question=p.text) is not None
+    )
+    return replace(prompt, parts=tuple(kept))
 
 
 def with_rules(prompt: Prompt, rules: Sequence[str]) -> Prompt:

@@ -120,7 +120,7 @@ def test_what_contradicts_a_rule_is_taken_out(tmp_path):
         TEACHING,
         how(tmp_path, contract),
     )
-    assert found.name == "take out, or mend, what contradicts the rules"
+    assert found.name == "take out what contradicts the rules"
     assert found.prompt.system == "You help."
 
 
@@ -133,7 +133,7 @@ def test_an_example_that_breaks_a_rule_is_taken_out(tmp_path):
     made = bot(lambda m: not any("," in x["content"] for x in m if x["role"] == "assistant"))
     means = Means(contract=NO_COMMAS, rules=(RULE,))
     found = propose(base, made, means, TEACHING, how(tmp_path))
-    assert found.name == "take out, or mend, what contradicts the rules"
+    assert found.name == "take out what contradicts the rules"
     assert [p.name for p in found.prompt.parts] == ["text", "kept"]
     assert any(line.startswith("-") and "Thing, 5." in line for line in found.diff)
 
