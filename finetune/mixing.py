@@ -41,7 +41,12 @@ _TELLING = frozenset({"correction", "repaired", "file"})
 
 
 def prepared(
-    examples: Iterable[Example], recipe: Recipe, *, reply: Reply | None = None, held_out: float = 0.0
+    examples: Iterable[Example],
+    recipe: Recipe,
+    *,
+    reply: Reply | None = None,
+    own: Sequence[Example] = (),
+    held_out: float = 0.0,
 ) -> Dataset:
     """Return the dataset that a recipe trains on: what judges is held out before anything else, then what is new is repeated, and replay mixed in by the recipe's share.
 
@@ -49,6 +54,7 @@ def prepared(
         examples: Cleaned ones; see `finetune.cleaning`.
         recipe: How.
         reply: Asks the base, for replay of its own.
+        own: Replies of the base that only teach, of origin `replay`: what it does rightly as it is.
         held_out: Share of the groups, 0-0.9, that only judges what came of it; what asks the same as one of them is not taught either.
 
     Raises:
@@ -59,6 +65,8 @@ def prepared(
         dataset = _without_what_judges(_labels_kept(dataset))
     else:
         dataset = emphasised(_without_what_judges(dataset))
+    if own:
+        dataset = replace(dataset, train=(*dataset.train, *own), about={**dataset.about, "its own": len(own)})
     return mixed(dataset, recipe.replay_share, reply=reply, seed=recipe.seed)
 
 
@@ -119,16 +127,13 @@ def tasks() -> tuple[Task, ...]:
     return tuple(Task(**json.loads(line)) for line in text.splitlines())
 
 
-def mixed(
-    dataset: Dataset, share: float, *, reply: Reply | None = None, own: Sequence[Example] = (), seed: int = 0
-) -> Dataset:
+def mixed(dataset: Dataset, share: float, *, reply: Reply | None = None, seed: int = 0) -> Dataset:
     """Return a dataset with replay mixed into its training part; validation and held-out parts stay as they are.
 
     Args:
         dataset: The examples.
         share: Of the training part that is replay afterwards, 0 to 0.9.
         reply: Asks the base; where it is given, half of the replay is the base's own replies.
-        own: Good replies of the base that are at hand already, taken before others.
         seed: Of the choice and of the order.
 
     Raises:
@@ -138,8 +143,7 @@ def mixed(
         raise ValueError(f"a share of {share} cannot be mixed in; 0 to 0.9 can")
     wanted = round(len(dataset.train) * share / (1 - share))
     chance = random.Random(seed)
-    half = wanted // 2 if reply is not None or own else 0
-    replayed = [*own[:half], *_replayed(half - len(own[:half]), reply, chance)]
+    replayed = list(_replayed(wanted // 2, reply, chance))
     known = [t for t in tasks() if t.answer is not None]
     generic = [
         _example(t.ask, t.answer or "", "generic", n)

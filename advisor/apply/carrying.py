@@ -19,12 +19,13 @@ from typing import Any, Literal
 from advisor.apply.paying import refused
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import GAPS, Gap
-from advisor.gate import tuning
+from advisor.gate import idle, tuning
 from advisor.gate.decision import Decision, Pair, Part, better, decide
 from advisor.gate.trial import Case, pairs
 from advisor.plan import Plan, Remedy
 from advisor.probing.judging import Judged
 from router.releases import Release
+from router.replies import Reply
 
 MAKERS: dict[str, str] = {
     "ChangePrompt": "advisor.apply.change_prompt:make",
@@ -278,6 +279,7 @@ class Carrier:
             # A head gives labels and was never meant to do anything else.
             if not changed.model.startswith("head:"):
                 found += self._abilities(base, changed) + self._unread(base, changed, cases)
+                found += self._idle(base, changed, cases)
         return found
 
     def _abilities(self, base: Release, changed: Release) -> list[Pair]:
@@ -297,14 +299,28 @@ class Carrier:
             return []
         some = list({c.group: c for c in cases if not c.exchange.tools}.values())[:_UNREAD]
         before, after = (
-            self._place.bench.said(
-                some,
-                self._place.subject(replace(release, index=None)),
-                tell=lambda done, total: self._place.tell("asking without pages", done, total),
-            )
+            {
+                id: r.text
+                for id, r in self._replies(some, replace(release, index=None), "asking without pages").items()
+            }
             for release in (base, changed)
         )
         return tuning.unread(some, before, after)
+
+    def _idle(self, base: Release, changed: Release, cases: Sequence[Case]) -> list[Pair]:
+        """Whether another model calls tools where no call is due."""
+        offered = next((c.exchange for c in cases if c.exchange.tools), None)
+        if offered is None:
+            return []
+        asked = idle.cases(offered, judging=True)
+        before, after = (self._replies(asked, r, "asking what calls for no tool") for r in (base, changed))
+        return idle.undue(asked, before, after)
+
+    def _replies(self, cases: Sequence[Case], release: Release, what: str) -> dict[str, Reply]:
+        subject = self._place.subject(release)
+        return self._place.bench.replies(
+            cases, subject, tell=lambda done, total: self._place.tell(what, done, total)
+        )
 
     def _asked(self, release: Release, cases: Sequence[Case], *, again: int = 0) -> Mapping[str, Judged]:
         known = self._answers.setdefault((release.id, again), {})

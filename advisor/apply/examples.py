@@ -30,6 +30,7 @@ from router.contract.checking import call_breaches, labels_of
 from router.contract.mending import brought_in_line
 from router.contract.rules import Contract
 from router.models.port import Call, ToolRequest, call_data
+from router.replies import Reply
 from router.retrieving import is_small_talk, query_of
 
 _T = TypeVar("_T")
@@ -142,6 +143,14 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
     return Built(
         examples=(*kept, *declined), left_out={k: v for k, v in left.items() if v}, knowledge=tuple(knowledge)
     )
+
+
+def idle(asked: Iterable[tuple[Exchange, Reply]], bot: Bot) -> Iterator[Example]:
+    """Yield a bot's own replies to requests that call for none of its tools (`advisor.gate.idle`), those to which it made no call and said something."""
+    for exchange, reply in asked:
+        if not reply.tool_calls and reply.text.strip() and reply.finish_reason != "length":
+            said = _Taught({"role": "assistant", "content": reply.text}, "replay")
+            yield _made(exchange, said, bot, _served(exchange, bot, None))
 
 
 # What is taught

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from advisor.apply import examples
 from advisor.apply.examples import Bot, Built, build, labelled
 from advisor.apply.releasing import contract_for
 from advisor.apply.weakening import weakest
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
+from advisor.gate import idle
 from advisor.gate.general import MOST_TOKENS
 from advisor.gate.tuning import parity
 from advisor.inputs import labelled as labelled_rows
@@ -22,6 +26,7 @@ from finetune import datasets
 from finetune.adapters import AdapterMissing, Adapters
 from finetune.backends.port import JobError
 from finetune.cleaning import cleaned
+from finetune.examples import Example
 from finetune.jobs import Job
 from finetune.mixing import Reply, asks, prepared
 from finetune.ordering import Ordering
@@ -37,6 +42,9 @@ from router.retrieving import query_of
 
 _MOST = 2000
 _TASKS: Mapping[Gap, Task] = {"style": "style", "tool_call": "tools", "classification": "classification"}
+_IDLE = 1 / 3
+"""Share of the examples of a bot with tools in which none is called; with an eighth, an adapter called tools at small talk (docs/benchmarks.md)."""
+
 _FEW = 8
 """Fewest examples that are trained on at all; below the number the plan asks for, it is tried and said."""
 
@@ -64,7 +72,8 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         return nothing(
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
-    dataset = prepared(built.examples, recipe, reply=_own(place))
+    own = _idle(place, built) if recipe.task == "tools" and recipe.objective == "sft" else ()
+    dataset = prepared(built.examples, recipe, reply=_own(place), own=own)
     dataset = replace(dataset, about={**built.about(), **dataset.about})
     try:
         folder = datasets.save(dataset, place.config.state / "datasets")
@@ -193,6 +202,23 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     }
     built = build(cases, Bot(setup=setup, contract=contract, oracle=oracle), own)
     return replace(built, left_out={**built.left_out, **judged})
+
+
+def _idle(place: Workplace, built: Built) -> tuple[Example, ...]:
+    """What the bot says to requests that call for no tool, so many that a third of what it learns is not to call."""
+    offered = next((c.exchange for c in place.cases if c.exchange.tools), None)
+    calls = sum(bool(e.target.get("tool_calls")) for e in built.examples)
+    wanted = math.ceil(calls * _IDLE / (1 - _IDLE)) - (len(built.examples) - calls)
+    if offered is None or wanted <= 0:
+        return ()
+    asked, subject = idle.cases(offered, judging=False), place.subject(place.base)
+    replies = place.bench.replies(asked, subject)
+    bot = Bot(
+        setup=subject.setup(offered),
+        contract=contract_for(place.prompts.get(place.base.prompt), place.config),
+    )
+    pairs = ((c.exchange, replies[c.id]) for c in asked if c.id in replies)
+    return tuple(islice(examples.idle(pairs, bot), wanted))
 
 
 def _pairs(built: Built) -> Built:

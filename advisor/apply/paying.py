@@ -6,6 +6,7 @@ import math
 
 from advisor.apply.weakening import MOST, STRENGTHS
 from advisor.apply.workplace import Workplace
+from advisor.gate import idle
 from advisor.plan import Remedy
 
 _TRIALS = 12
@@ -46,6 +47,8 @@ def calls(place: Workplace, remedy: Remedy) -> int:
     if kind == "ChangePrompt":
         asked += min(teaching, 60) * _TRIALS + (config.improve.judged if config.improve.model else 0)
     if kind == "FineTune":
-        # As it is and at three strengths of an adapter; general tasks and held-out questions of two models.
+        # As it is and at three strengths of an adapter; general tasks, held-out questions and those that call for no tool, of two models.
         asked += min(teaching, 2 * MOST) * (2 + len(STRENGTHS)) + 2 * config.gate.general + judging
+        if any(c.exchange.tools for c in place.cases):
+            asked += 3 * idle.MOST
     return asked * (1 + place.base.generation.retries)

@@ -120,9 +120,11 @@ class Bench:
             )  # fmt: skip
         return found
 
-    def said(self, cases: Sequence[Case], subject: Subject, *, tell: Tell | None = None) -> dict[str, str]:
+    def replies(
+        self, cases: Sequence[Case], subject: Subject, *, tell: Tell | None = None
+    ) -> dict[str, Reply]:
         """Return the replies themselves, by id; a case that got no answer is left out."""
-        return {case.id: reply.text for case, reply in self._replies(cases, subject, tell=tell)}
+        return {case.id: reply for case, reply in self._replies(cases, subject, tell=tell)}
 
     def _replies(
         self, cases: Sequence[Case], subject: Subject, *, again: int = 0, tell: Tell | None
