@@ -42,6 +42,16 @@ def test_half_of_it_are_the_bases_own_whole_replies(made):
     assert {t.ask for t in tasks() if t.answer is None} >= set(asked)
 
 
+def test_what_the_base_does_rightly_teaches_once_and_judges_never():
+    given = [example(n, origin="correction") for n in range(60)]
+    own = [example(n, origin="replay") for n in range(100, 105)]
+    found = prepared(given, LORA, own=own, held_out=0.2)
+    assert [e for e in found.train if e.origin == "replay"] and found.about["its own"] == 5
+    assert sorted(e.hash for e in found.train if e.origin == "replay") == sorted(e.hash for e in own)
+    assert not any(e.origin == "replay" for e in (*found.validation, *found.held_out))
+    assert "its own" not in prepared(given, LORA).about
+
+
 def test_more_than_there_is_repeats_all_before_any(made):
     found = mixed(Dataset(train=made.train * 3), 0.6)
     counts = [

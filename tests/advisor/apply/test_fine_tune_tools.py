@@ -1,0 +1,109 @@
+"""Training a bot to call tools: what calls for none is taught from the bot's own replies, and a model that calls at everything is refused."""
+
+import json
+import re
+
+import pytest
+
+from advisor.cli import main
+from finetune import datasets
+from finetune.backends import BACKENDS
+from finetune.backends.port import Standing
+from finetune.backends.scripted import Scripted as Trainer
+from router import models
+from router.chatbot import Chatbot
+from router.models.port import Completion, ToolRequest, Usage
+from router.models.scripted import Scripted
+
+CONFIG = (
+    "probe: {price: {input: 0, output: 0}}\ngate: {general: 20}\n"
+    "chat: {model: 'orders:base', prompt: prompt.txt, retrieve: false}\ntrain: {base: 'local:smollm2'}\n"
+)
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_order", "description": "Get the state of an order.",
+        "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]},
+    },
+}  # fmt: skip
+ASKS = ("Where is order {}?", "What is the state of {}?", "Please look up {} for me.")
+
+
+def make(name, **options):
+    def answer(messages):
+        said = messages[-1]["content"]
+        named = re.search(r"SH-\d+", said)
+        if name == "base" or (name == "caller" and named is None):
+            return f"I can only talk about {said.rstrip('?.')}."
+        arguments = json.dumps({"order_id": named.group() if named else "SH-00001"})
+        call = ToolRequest(name="get_order", arguments=arguments, id="c")
+        return Completion(text="", tool_calls=(call,), usage=Usage(), finish_reason="tool_calls", model=name)
+
+    return Scripted(name, outputs=answer)
+
+
+class Backend(Trainer):
+    model = "orders:caller"
+
+    def __init__(self):
+        super().__init__([Standing(state="succeeded", raw="ok", model=self.model, metrics={})])
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(models.PROVIDERS, "orders", "test_fine_tune_tools:make")
+    monkeypatch.setitem(BACKENDS, "local", "test_fine_tune_tools:Backend")
+    monkeypatch.setattr(Backend, "model", "orders:caller")
+    (tmp_path / "prompt.txt").write_text("You look after orders.", encoding="utf-8")
+    (tmp_path / "advisor.yaml").write_text(CONFIG, encoding="utf-8")
+    assert main(["release", "make", "--promote"]) == 0
+    with Chatbot() as bot:
+        for n in range(60):
+            order = f"SH-{10000 + 37 * n}"
+            asked = ASKS[n % 3].format(order)
+            reply = bot.reply([{"role": "user", "content": asked}], conversation=f"o{n}", tools=[TOOL])
+            right = json.dumps({"name": "get_order", "arguments": {"order_id": order}})
+            # Every third is complained of by nobody: no witness that declining was right.
+            if n % 3 != 2:
+                bot.feedback(reply.id, thumb="down", correction=right)
+        for n in range(12):
+            asked = f"What do you think of {'abcdefghijkl'[n]}?"
+            reply = bot.reply([{"role": "user", "content": asked}], conversation=f"i{n}", tools=[TOOL])
+            bot.feedback(reply.id, thumb="up")
+        bot.flush()
+    assert main([".advisor/traces"]) == 0
+    return tmp_path
+
+
+def applied(capsys):
+    capsys.readouterr()
+    main(["apply", "--only", "FineTune", "--yes", "--json"])
+    (done,) = json.loads(capsys.readouterr().out)
+    return done
+
+
+def test_a_third_of_what_is_learnt_is_not_to_call(place, capsys):
+    done = applied(capsys)
+    assert done["action"] in ("promoted", "canary"), done
+    good = done["decision"]["good"]
+    assert good["lost"] == 0 and good["n"] >= 20, "idle requests judge too"
+    (folder,) = (place / ".advisor/datasets").iterdir()
+    made = datasets.load(folder)
+    learnt = [e for e in (*made.train, *made.validation) if e.tools]
+    unique = {e.hash: e for e in learnt}.values()
+    calls = sum(bool(e.target.get("tool_calls")) for e in unique)
+    assert calls >= 15 and len(unique) - calls >= calls // 2
+    own = [e for e in learnt if e.origin == "replay"]
+    assert made.about["its own"] == len(own) and all(e.messages[0]["role"] == "system" for e in own)
+    assert not any("SH-" in str(e.request) and not e.target.get("tool_calls") for e in learnt), (
+        "silence taught"
+    )
+
+
+def test_a_model_that_calls_at_everything_is_refused(place, capsys, monkeypatch):
+    monkeypatch.setattr(Backend, "model", "orders:eager")
+    done = applied(capsys)
+    assert done["action"] == "refused" and "good replies are broken" in done["reason"], done
+    broken = done["tried"][0]["decision"]["good"]["broken"]
+    assert any("no call is due" in id for id in broken)

@@ -1,0 +1,55 @@
+"""Idle: what calls for no tool teaches on one half and judges on the other; a model that calls at it has broken a good reply."""
+
+import pytest
+
+from advisor.exchange import Exchange, Message, Source, Tool
+from advisor.gate import general, idle
+from advisor.gate.decision import Pair, decide
+from router.models.port import ToolRequest
+from router.replies import Reply
+
+NEEDS = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+TOOLS = (Tool(name="get_order", parameters=NEEDS), Tool(name="cancelOrder", parameters=NEEDS), Tool(name="list_shops", parameters={"type": "object"}))  # fmt: skip
+
+
+@pytest.fixture
+def asked():
+    offered = Exchange(
+        id="e", conversation=(Message(role="system", content="You help."), Message(role="user", content="Where is SH-1?")),
+        reply=Message(role="assistant", content="No."), source=Source(file="log", line=1, dialect="rows"), tools=TOOLS, expected="x",
+    )  # fmt: skip
+    return {judging: idle.cases(offered, judging=judging) for judging in (False, True)}
+
+
+def test_what_teaches_does_not_judge(asked):
+    taught, judged = ({c.exchange.question for c in asked[judging]} for judging in (False, True))
+    assert taught and judged and not taught & judged
+    assert not {i.ask for i in general.items()} & (taught | judged)
+    assert len({c.id for part in asked.values() for c in part}) == len(taught | judged) <= 2 * idle.MOST
+    for case in asked[True]:
+        assert (case.exchange.system, case.exchange.tools, case.exchange.expected) == (
+            "You help.",
+            TOOLS,
+            None,
+        )
+
+
+def test_a_tool_is_named_and_given_nothing_unless_it_needs_nothing(asked):
+    for part in asked.values():
+        said = [c.exchange.question for c in part]
+        assert sum("get order" in s for s in said) == sum("cancel order" in s for s in said) == 2
+        assert not any("shops" in s for s in said)
+        assert any("get order" in s for s in said[:3]), "the first are of every kind"
+
+
+def test_a_call_where_the_base_made_none_is_broken(asked):
+    cases = asked[True]
+    says, calls = Reply(text="Yes?", id="r"), Reply(text="", id="r", tool_calls=(ToolRequest(name="get_order", arguments="{}"),))  # fmt: skip
+    before = {c.id: calls if n < 4 else says for n, c in enumerate(cases)}
+    found = idle.undue(cases, before, {c.id: calls for c in cases})
+    assert len(found) == len(cases) - 4 and not any(p.after for p in found)
+    assert "calls get_order at" in found[0].note
+    mended = [Pair(id=f"t{n}", group=f"t{n}", kind="target", issue="i", before=False, after=True) for n in range(20)]  # fmt: skip
+    assert decide([*mended, *found]).verdict == "refuse"
+    assert decide([*mended, *idle.undue(cases, before, before)]).verdict != "refuse"
+    assert idle.undue(cases, before, {}) == []
