@@ -76,6 +76,11 @@ def best_fit(request: str, tools: Sequence[Tool]) -> tuple[float, str]:
     return max(((fit(request, tool), tool.name) for tool in tools[:200]), default=(0.0, ""))
 
 
+def plain(name: str) -> str:
+    """Return what a tool is called, as words: `cancelOrder` and `cancel_order` are "cancel order"."""
+    return " ".join(_WORD.findall(name)).lower() or name
+
+
 @lru_cache(maxsize=1024)
 def _asked(request: str) -> frozenset[str]:
     return _stems(request)

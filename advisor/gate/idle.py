@@ -6,10 +6,10 @@ function calling are trained on such requests too (Lin et al. 2024, Hammer, 2410
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 
+from advisor.checks.tool_fit import plain
 from advisor.exchange import Exchange, Message, Tool
 from advisor.gate.decision import Pair
 from advisor.gate.trial import Case
@@ -34,7 +34,6 @@ _WORDINGS = (
     "Please {what}.",
     "I need help, I would like to {what}.",
 )
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _MOST_TOOLS = 20
 
 
@@ -68,8 +67,7 @@ def _named(tools: Sequence[Tool]) -> Iterator[str]:
     """Yield requests that say what a tool is called; of one that needs nothing such a request may well be a call."""
     for tool in tools[:_MOST_TOOLS]:
         if (tool.parameters or {}).get("required"):
-            what = " ".join(_WORD.findall(tool.name)).lower() or tool.name
-            yield from (wording.format(what=what) for wording in _WORDINGS)
+            yield from (wording.format(what=plain(tool.name)) for wording in _WORDINGS)
 
 
 def undue(asked: Sequence[Case], before: Mapping[str, Reply], after: Mapping[str, Reply]) -> list[Pair]:

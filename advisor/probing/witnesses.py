@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import takewhile
 
 from advisor.checks.tool_fit import given_values
 from advisor.diagnosis import Diagnosis
@@ -24,7 +25,7 @@ def doubted(seen: Iterable[tuple[Exchange, Diagnosis]]) -> frozenset[str]:
     silent: dict[str, list[str]] = {}
     spoken: Counter[tuple[str, bool]] = Counter()
     for exchange, diagnosis in seen:
-        if not exchange.tools or exchange.reply.tool_calls or not given_values(exchange.question):
+        if not exchange.tools or _called(exchange) or not given_values(exchange.question):
             continue
         right = _said_right(exchange)
         if right is not None:
@@ -37,6 +38,12 @@ def doubted(seen: Iterable[tuple[Exchange, Diagnosis]]) -> frozenset[str]:
         if spoken[system, False] and spoken[system, False] >= spoken[system, True]
         for id in ids
     )
+
+
+def _called(exchange: Exchange) -> bool:
+    """Whether a tool was called since the person last said something."""
+    turn = takewhile(lambda m: m.role != "user", reversed((*exchange.conversation, exchange.reply)))
+    return any(m.tool_calls or m.role == "tool" for m in turn)
 
 
 def _said_right(exchange: Exchange) -> bool | None:

@@ -1,5 +1,7 @@
 """Witnesses: where people found a bot's silence about its tools wrong, what nobody spoke of shows nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.diagnosis import Diagnosis
@@ -62,6 +64,14 @@ def test_what_names_nothing_to_call_with_or_was_praised_stays_a_witness(kept):
     wrong = [asked(n, thumb=-1) for n in (7, 8)]
     assert doubts(asked(1, **kept), *wrong) == []
     assert doubts(asked(1), *wrong) == ["e1"]
+
+
+def test_a_reply_to_what_a_tool_returned_called_one():
+    wrong = [asked(n, thumb=-1) for n in (7, 8)]
+    said = asked(1)
+    steps = (Message(role="assistant", content="", tool_calls=(ToolCall(name="get_order", arguments="{}"),)), Message(role="tool", content="sent"))  # fmt: skip
+    assert doubts(replace(said, conversation=(*said.conversation, *steps)), *wrong) == []
+    assert doubts(replace(said, conversation=(*steps, *said.conversation)), *wrong) == ["e1"]
 
 
 def test_what_is_in_doubt_is_not_asked_again():
