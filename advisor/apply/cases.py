@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from advisor.checks.knowledge import content_of
-from advisor.diagnosis import Diagnosis
+from advisor.diagnosis import Diagnosis, likely_cause
 from advisor.exchange import Exchange, content_hash
+from advisor.weights import Weights, load
 from rag.lexical import terms
 from router.abstention import abstains
 
@@ -25,7 +27,7 @@ class Case:
         question: The person's words, at most 600 characters.
         answer: The right answer: a correction or reference, or the reply itself if it was good. None if not known.
         tenant: The customer who asked.
-        cause: Of the failure; None for a good reply, or a failure of another kind.
+        cause: Of the failure, as far as knowledge goes; None for a good reply, or a failure of another kind.
         failed: Whether the reply failed.
         times: How often it was asked so.
     """
@@ -67,7 +69,16 @@ def cases(seen: Iterable[tuple[Exchange, Diagnosis]]) -> tuple[Case, ...]:
 
 
 def _cause(diagnosis: Diagnosis) -> str | None:
-    return diagnosis.cause if diagnosis.is_failure and diagnosis.named[:1] == ("knowledge",) else None
+    """The cause under knowledge, also of a failure that has another gap more surely: its page is missing all the same."""
+    if "knowledge" not in diagnosis.named:
+        return None
+    first = diagnosis.named[0] == "knowledge"
+    return diagnosis.cause if first else likely_cause(diagnosis.evidence, "knowledge", _weights())
+
+
+@cache
+def _weights() -> Weights:
+    return load()
 
 
 def held_out(group: str) -> bool:

@@ -15,6 +15,8 @@ from advisor.apply.trial import summary, with_trial
 from advisor.apply.update_index import _searched, propose
 from advisor.apply.verification import as_data as verification_data
 from advisor.apply.verification import judged, lines
+from advisor.diagnosis import Diagnosis
+from advisor.evidence import GAPS, Evidence
 from advisor.exchange import content_hash
 from advisor.plan import Gain, Plan, Price, Remedy
 from advisor.planfile import from_json, sealed, to_json
@@ -310,9 +312,6 @@ def test_figures_are_told_with_n_and_interval(index):
 
 
 def test_cases_are_told_from_exchanges(exchange):
-    from advisor.diagnosis import Diagnosis
-    from advisor.evidence import GAPS
-
     failed = Diagnosis(exchange_id=exchange.id, failed=0.9, gaps=dict.fromkeys(GAPS, 0.2), named=("knowledge",), cause="missing_content", standing="inferred", calibrated=False, evidence=())  # fmt: skip
     good = replace(failed, failed=0.1, named=(), cause=None)
     (bad,) = cases([(exchange, failed)])
@@ -323,3 +322,15 @@ def test_cases_are_told_from_exchanges(exchange):
     assert fine.answer == exchange.reply.content
     (other,) = cases([(exchange, replace(failed, named=("style",), cause="format"))])
     assert other.cause is None
+
+
+def test_a_page_is_missing_also_where_another_gap_is_surer(exchange):
+    gone = Evidence(
+        check="knowledge.miss_score", gap="knowledge", cause="missing_content", strength=0.9, note=""
+    )
+    both = Diagnosis(
+        exchange_id=exchange.id, failed=0.9, gaps=dict.fromkeys(GAPS, 0.2), named=("style", "knowledge"), cause="format", standing="inferred", calibrated=False,
+        evidence=(gone,),
+    )  # fmt: skip
+    assert [c.cause for c in cases([(exchange, both)])] == ["missing_content"]
+    assert [c.cause for c in cases([(exchange, replace(both, evidence=()))])] == [None]
