@@ -373,7 +373,7 @@ def worlds(seed: int) -> list[World]:
         answers("pages not found", know, {"UpdateIndex"}, Plants(blind=True), seed=seed + 2),
         answers("closing line dropped", say, {"ChangePrompt"}, Plants(rules=(_CLOSING_RULE,), form=closed), seed=seed + 3),
         cards(seed=seed),
-        answers("amounts in the wrong form", say, {"FineTune"}, Plants(rules=(_EURO_RULE,), form=priced), seed=seed + 4),
+        answers("amounts in the wrong form", say, {"FineTune"}, Plants(rules=(_EURO_RULE,), form=priced), seed=seed + 4, perhaps={"ChangePrompt"}),
         tickets(seed=seed),
         calls(seed=seed),
         answers(
