@@ -381,6 +381,7 @@ def test_training_is_tried_beside_a_prompt_that_surely_leaves_failures(high, sho
     assert kinds([dataclasses.replace(half, proofs=(named,))]) == wanted
     few = dataclasses.replace(FACTS, good=0)
     assert kinds([half], few) == [(kind, kind == "FineTune") for kind, _ in wanted]
+    assert half.proofs[0].short is short and not dataclasses.replace(named, named="unchanged").short
     # What other issues of the bot showed of the same change counts with it.
     like = dataclasses.replace(named, pooled=dataclasses.replace(some, asked=90, turned=89, high=0.99))
     assert kinds([dataclasses.replace(half, proofs=(like,))]) == [("ChangePrompt", False)]
