@@ -79,10 +79,12 @@ class Proof:
 
     @property
     def short(self) -> bool:
-        """Whether all that was tried surely leaves failures: no rung's interval reaches nearly all of them (0.95). Never of a gap that is gone."""
+        """Whether all that was tried surely leaves failures: no rung's interval reaches nearly all of them (0.95), and words in the prompt were
+        among what was tried. Never of a gap that is gone."""
         tried = {r.name: r for r in (*self.rungs, *((self.pooled,) if self.pooled is not None else ()))}
         left = [r for name, r in tried.items() if name != "unchanged" and r.asked]
-        return self.named != "unchanged" and bool(left) and all(r.high < _NEARLY for r in left)
+        worded = any(r.name in ("rule", "exemplars") for r in left)
+        return self.named != "unchanged" and worded and all(r.high < _NEARLY for r in left)
 
     @property
     def told(self) -> str:

@@ -11,9 +11,10 @@ or paid for twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
+from itertools import product
 from typing import Any, Literal
 
 from advisor.apply.paying import refused
@@ -187,33 +188,37 @@ class Carrier:
         """Drop a dearer remedy where a cheaper one for the same issue and gap is as good, and a cheaper one of whose failures it mends all that are
         mended, and more."""
         found = list(tried)
-        by_id = {r.id: r for r in self._plan.remedies}
-        for n, dear in enumerate(found):
-            for m, cheap in enumerate(found):
-                if (
-                    dear.standing != "accepted"
-                    or cheap.standing != "accepted"
-                    or cheap.made.cost >= dear.made.cost
-                    or not cheap.made.gaps & dear.made.gaps
-                ):
-                    continue
-                shared = [by_id[dear.made.remedy], by_id[cheap.made.remedy]]
-                if not set(shared[0].issues) & set(shared[1].issues):
-                    continue
-                gaps = cheap.made.gaps & dear.made.gaps
-                first, second = (
-                    self._pairs(t.made.release or "", shared, gaps=gaps, base=self._place.base)
-                    for t in (dear, cheap)
-                )
-                wins, seen = better(first, second)
-                told = f"{seen.after.value:.0%} against {seen.before.value:.0%} of {seen.n} held-out failures good"
-                if not wins:
-                    why = f"{cheap.made.what} is cheaper and as good: {told}"
-                    found[n] = dear = replace(dear, standing="cheaper is as good", why=why)
-                elif not seen.lost and set(shared[1].issues) <= set(shared[0].issues):
-                    why = f"{dear.made.what} mends all that it mends, and more: {told}"
-                    found[m] = replace(cheap, standing="dearer mends more", why=why)
+        for n, m, wins, seen in self._rivals(found):
+            if not wins:
+                why = f"{found[m].made.what} is cheaper and as good: {_against(seen)}"
+                found[n] = replace(found[n], standing="cheaper is as good", why=why)
+        # Only what still stands makes a cheaper one needless.
+        for n, m, wins, seen in self._rivals(found):
+            dear, cheap = found[n], found[m]
+            covered = cheap.made.gaps <= dear.made.gaps and self._issues(cheap) <= self._issues(dear)
+            if wins and not seen.lost and covered:
+                why = f"{dear.made.what} mends all that it mends, and more: {_against(seen)}"
+                found[m] = replace(cheap, standing="dearer mends more", why=why)
         return found
+
+    def _rivals(self, tried: Sequence[Tried]) -> Iterator[tuple[int, int, bool, Part]]:
+        """Yield the places of each accepted remedy and of each accepted cheaper one for the same issue and gap; whether the dearer mends more, and the comparison."""
+        for n, m in product(range(len(tried)), repeat=2):
+            dear, cheap = tried[n], tried[m]
+            gaps = cheap.made.gaps & dear.made.gaps
+            if (
+                {dear.standing, cheap.standing} == {"accepted"}
+                and cheap.made.cost < dear.made.cost
+                and gaps
+                and self._issues(cheap) & self._issues(dear)
+            ):
+                first, second = (
+                    self._pairs(t.made.release or "", self._remedies([dear, cheap]), gaps=gaps, base=self._place.base) for t in (dear, cheap)
+                )  # fmt: skip
+                yield n, m, *better(first, second)
+
+    def _issues(self, tried: Tried) -> set[str]:
+        return {i for r in self._remedies([tried]) for i in r.issues}
 
     # Together
 
@@ -349,6 +354,10 @@ def _tried(made: Made, decision: Decision | None) -> Tried:
     return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
 
 
+def _against(seen: Part) -> str:
+    return f"{seen.after.value:.0%} against {seen.before.value:.0%} of {seen.n} held-out failures good"
+
+
 def _own(remedy: Remedy, tried: Tried) -> Tried:
     """Refuse a remedy that came to one release with others and mends nothing of its own: it is live with them, and its failures are planned for again."""
     issues = tried.decision.issues if tried.decision is not None else {}
@@ -381,7 +390,7 @@ def decision_data(decision: Decision) -> dict[str, Any]:
     """Return a decision as plain data."""
     return {
         "verdict": decision.verdict, "reason": decision.reason, "target": _part(decision.target), "good": _part(decision.good), "general": _part(decision.general),
-        "issues": {name: _part(p) for name, p in decision.issues.items()},
+        "idle": _part(decision.idle), "issues": {name: _part(p) for name, p in decision.issues.items()},
     }  # fmt: skip
 
 

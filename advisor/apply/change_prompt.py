@@ -181,16 +181,17 @@ def _subject(setup: Setup, model: ChatModel) -> Subject:
 
 
 def _edits(base: Setup, means: Means, failures: Sequence[Case]) -> Iterator[Edit]:
-    """Yield what may be tried, the cheapest first; what is added to a prompt is added to one that does not contradict the rules, and examples beside
+    """Yield what may be tried, the cheapest first; what is added to a prompt is added to one without examples that break the rules, and examples beside
     rules come with the contract too."""
     held = with_contract(base, means.contract) if means.contract.rules or means.contract.labels else None
     if held is not None and held.release != base.release:
         yield Edit(name="hold every reply to the contract at run time", cost=0, setup=held)
     freed = _without_contradictions(base.prompt, means)
     if freed != base.prompt:
-        base = replace(base, prompt=freed)
-        held = replace(held, prompt=freed) if held is not None else None
-        yield Edit(name="take out what contradicts the rules", cost=1, setup=base)
+        yield Edit(name="take out what contradicts the rules", cost=1, setup=replace(base, prompt=freed))
+    # As the probes do: no rule is tried beside an example that breaks it.
+    base = replace(base, prompt=consistent(base.prompt, means.contract))
+    held = replace(held, prompt=base.prompt) if held is not None else None
     for number, sentence in enumerate(means.rules, 1):
         yield Edit(
             name=f"state at the end: {sentence[:80]}", cost=2, setup=_with(base, [_rule(number, sentence)])

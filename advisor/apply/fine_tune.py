@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ _MOST = 2000
 _TASKS: Mapping[Gap, Task] = {"style": "style", "tool_call": "tools", "classification": "classification"}
 _IDLE = 1 / 3
 """Share of the examples of a bot with tools in which none is called; with an eighth, an adapter called tools at small talk (docs/benchmarks.md)."""
+
+_COPIES = 4
 
 _FEW = 8
 """Fewest examples that are trained on at all; below the number the plan asks for, it is tried and said."""
@@ -205,10 +207,10 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
 
 
 def _idle(place: Workplace, built: Built) -> tuple[Example, ...]:
-    """What the bot says to requests that call for no tool, so many that a third of what it learns is not to call."""
+    """What the bot says to requests that call for no tool, so many that a third of what it learns with tools is not to call, at most four times each."""
     offered = next((c.exchange for c in place.cases if c.exchange.tools), None)
-    calls = sum(bool(e.target.get("tool_calls")) for e in built.examples)
-    wanted = math.ceil(calls * _IDLE / (1 - _IDLE)) - (len(built.examples) - calls)
+    taught = [bool(e.target.get("tool_calls")) for e in built.examples if e.tools]
+    wanted = math.ceil(sum(taught) * _IDLE / (1 - _IDLE)) - taught.count(False)
     if offered is None or wanted <= 0:
         return ()
     asked, subject = idle.cases(offered, judging=False), place.subject(place.base)
@@ -218,7 +220,7 @@ def _idle(place: Workplace, built: Built) -> tuple[Example, ...]:
         contract=contract_for(place.prompts.get(place.base.prompt), place.config),
     )
     pairs = ((c.exchange, replies[c.id]) for c in asked if c.id in replies)
-    return tuple(islice(examples.idle(pairs, bot), wanted))
+    return tuple(islice(chain.from_iterable(repeat(tuple(examples.idle(pairs, bot)), _COPIES)), wanted))
 
 
 def _pairs(built: Built) -> Built:

@@ -50,5 +50,5 @@ def calls(place: Workplace, remedy: Remedy) -> int:
         # As it is and at three strengths of an adapter; general tasks, held-out questions and those that call for no tool, of two models.
         asked += min(teaching, 2 * MOST) * (2 + len(STRENGTHS)) + 2 * config.gate.general + judging
         if any(c.exchange.tools for c in place.cases):
-            asked += 3 * idle.MOST
+            asked += 5 * idle.MOST
     return asked * (1 + place.base.generation.retries)

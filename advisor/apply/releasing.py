@@ -48,17 +48,21 @@ def kept(config: settings.Config, release: Release) -> str:
     return Releases(config.state).add(release)
 
 
-def followed(config: settings.Config, id: str) -> None:
+def followed(config: settings.Config, id: str, *, wait_s: float = 60) -> None:
     """Make the index version of a release that went live the one that is searched and changed by hand, so that the next change begins with its pages.
 
+    Only if it grew from that one: what was changed by hand meanwhile is not taken back.
+
     Raises:
-        UnknownVersion: It is gone.
+        IndexFailed: Another process has been writing to the index for `wait_s` seconds.
     """
     version = Releases(config.state).get(id).index
-    if version is None:
-        return
-    with Index(config.index.folder or config.state / "index") as index:
-        if index.live.version != version:
+    with Index(config.index.folder or config.state / "index", wait_s=wait_s) as index:
+        parents = {m.id: m.parent for m in index.versions()}
+        grown: str | None = version
+        while grown is not None and grown != index.live.version:
+            grown = parents.get(grown)
+        if version is not None and grown is not None and grown != version:
             index.promote(version)
 
 

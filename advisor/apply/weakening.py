@@ -32,12 +32,14 @@ class Weighed:
         model: Its reference.
         mended: Failures mended, less those lost.
         broken: Good replies that are no longer good, and mended ones that say less.
+        good: Good replies, and rightly said ones, that could be broken.
     """
 
     strength: float
     model: str
     mended: int
     broken: int
+    good: int
 
 
 def weakest(
@@ -56,7 +58,8 @@ def weakest(
     whole = _weighed(place, remedy, model, gaps, 1.0)
     found = [whole]
     # Of an adapter that mends nothing no part does.
-    for strength in STRENGTHS if whole.mended > 0 and whole.broken > 0 else ():
+    breaks = whole.broken > 0 or not whole.good
+    for strength in STRENGTHS if whole.mended > 0 and breaks else ():
         part = _weighed(place, remedy, weaker(strength), gaps, strength)
         found.append(part)
         if part.mended >= whole.mended and part.broken <= whole.broken:
@@ -79,5 +82,5 @@ def _weighed(place: Workplace, remedy: Remedy, model: str, gaps: frozenset[Gap],
     ]
     return Weighed(
         strength=strength, model=model, mended=changed.count(("target", True)) - changed.count(("target", False)),
-        broken=changed.count(("good", False)),
+        broken=changed.count(("good", False)), good=sum(p.kind == "good" and None not in (p.before, p.after) for p in found),
     )  # fmt: skip

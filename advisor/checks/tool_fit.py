@@ -55,11 +55,21 @@ _COMMON = frozenset(
 )
 _CAP = 2000
 
+IS_FREE_TEXT = re.compile(
+    r"quer|text|prompt|message|question|input|content|search|expression|phrase|description", re.IGNORECASE
+)
+"""Names of parameters that take words as they are."""
+
+IDENTIFIES = re.compile(
+    r"id\b|_id|number|code|email|mail|phone|account|order|sku|reference|user|customer|tracking"
+)
+"""Names, in small letters, of parameters that say which one it is to be."""
+
 
 def fit(request: str, tool: Tool) -> float:
     """Return how well a request fits a tool, 0 (no word in common) to 1."""
     asked = _asked(request[:_CAP])
-    name, description = _words(tool.name, tool.description[:_CAP], tuple(sorted(_properties(tool)))[:60])
+    name, description = _words(tool.name, tool.description[:_CAP], tuple(sorted(properties(tool)))[:60])
     if not asked or not name:
         return 0.0
     by_name = len(name & asked) / len(name)
@@ -102,7 +112,8 @@ def _stems(text: str) -> frozenset[str]:
 _COMMON_STEMS = frozenset(t[:6] for word in _COMMON for t in terms(word))
 
 
-def _properties(tool: Tool) -> Iterable[str]:
+def properties(tool: Tool) -> Iterable[str]:
+    """Return the names of a tool's parameters."""
     found = (tool.parameters or {}).get("properties")
     return [str(k) for k in found] if isinstance(found, Mapping) else []
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advisor.checks.context import Context
-from advisor.checks.tool_fit import best_fit, fit, given_values
+from advisor.checks.tool_fit import IDENTIFIES, IS_FREE_TEXT, best_fit, fit, given_values
 from advisor.checks.tool_text import Written, asked_as_text, written_calls
 from advisor.evidence import Evidence, Quote, quote
 from advisor.exchange import Exchange, Message, ToolCall
@@ -27,9 +27,6 @@ _IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z0-9#_-]{4,}$|[\w.+-]+@[\w-]+\.\w+$|\d{
 _MOST_TOOLS = 300
 _MOST_CALLS = 40
 _FITS = 0.35
-_FREE_TEXT = re.compile(
-    r"quer|text|prompt|message|question|input|content|search|expression|phrase|description", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +180,7 @@ def _invented(
     flat = re.sub(r"[\s,_-]", "", said)
     for name, value in arguments.items():
         text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-        if (
-            not text
-            or not _IDENTIFIER.match(text)
-            or not re.search(
-                r"id\b|_id|number|code|email|mail|phone|account|order|sku|reference|user|customer|tracking",
-                name.lower(),
-            )
-        ):
+        if not text or not _IDENTIFIER.match(text) or not IDENTIFIES.search(name.lower()):
             continue
         if text.lower() not in said and re.sub(r"[\s,_#-]", "", text.lower()) not in flat:
             yield _tool(
@@ -270,7 +260,7 @@ def _takes_up(turn: _Turn, request: str) -> bool:
             return False
         values = arguments.items() if isinstance(arguments, Mapping) else ()
         taken = (
-            str(v).lower() for k, v in values if isinstance(v, str | int) and not _FREE_TEXT.search(str(k))
+            str(v).lower() for k, v in values if isinstance(v, str | int) and not IS_FREE_TEXT.search(str(k))
         )
         if not any(len(v) > 3 and v in low for v in taken):
             return False

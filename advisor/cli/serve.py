@@ -19,6 +19,7 @@ from advisor.cli.declaring import Actions, actions, common, loaded, nothing
 from advisor.cli.faults import told
 from advisor.config import Config
 from advisor.logs.files import InputError
+from rag.index import IndexFailed
 from router.chatbot import Chatbot
 from router.collector import Collector, Misdirected, service_of, target_of
 from router.server.hosts import is_own
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from router.server.app import Background, Parts
     from router.server.figures import Figures
 
+_LOG = logging.getLogger("rightfix.serve")
 _INSTALL = "pip install 'rightfix[serve]'"
 _SHOWN = {"full": as_they_are, "masked": masked, "none": None}
 
@@ -168,8 +170,15 @@ def _background(config: Config, bot: Chatbot, counted: Figures) -> tuple[Backgro
 
     def ended(looked: Looked) -> None:
         counted.ended(looked.seen.verdict)
-        if looked.seen.verdict == "promote":
-            followed(config, looked.canary)
+        if bot.pointer.routes()[looked.route].release != looked.canary:
+            return
+        try:
+            followed(config, looked.canary, wait_s=1)
+        except (IndexFailed, LookupError, OSError) as error:
+            # What is live answers from its own version all the same.
+            _LOG.warning(
+                "the index still points to another version than %s answers from: %s", looked.canary, error
+            )
 
     watch = Watch(bot.pointer, bot.outcomes, promote=how.watch == "promote", told=ended)
     return (partial(watch.run, how.watch_every_s),)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from rag.statistics import Share, mcnemar, newcombe, share
 
-Kind = Literal["target", "good", "general"]
+Kind = Literal["target", "good", "general", "idle"]
 Verdict = Literal["promote", "canary", "refuse", "not enough evidence"]
 
 ALPHA = 0.05
@@ -38,6 +38,7 @@ NAMES: Mapping[Kind, str] = {
     "target": "held-out failures",
     "good": "good replies",
     "general": "general abilities",
+    "idle": "requests that call for no tool",
 }
 """What the cases of each kind are called in a sentence."""
 
@@ -52,7 +53,7 @@ class Pair:
     Attributes:
         id: Of the case.
         group: Conversation; cases of one conversation are not independent.
-        kind: A held-out failure, a reply that was good, or an item of the general suite.
+        kind: A held-out failure, a reply that was good, an item of the general suite, or a request that calls for no tool.
         issue: Issue that a failure belongs to; empty for others.
         before: Whether it was good; None if that could not be told.
         after: Likewise.
@@ -113,6 +114,7 @@ class Decision:
         target: All of them together.
         good: What was good.
         general: The general and safety suite.
+        idle: Requests that call for no tool.
     """
 
     verdict: Verdict
@@ -121,6 +123,7 @@ class Decision:
     target: Part
     good: Part
     general: Part
+    idle: Part
 
 
 def decide(
@@ -140,11 +143,14 @@ def decide(
         if pair.kind == "target":
             by_issue[pair.issue].append(pair)
     issues = {name: part(own) for name, own in sorted(by_issue.items())}
-    target, good, general = (
-        part([p for p in found if p.kind == kind]) for kind in ("target", "good", "general")
+    target, good, general, idle = (
+        part([p for p in found if p.kind == kind]) for kind in ("target", "good", "general", "idle")
     )
-    verdict, reason = _judged(issues, target, {"good": good, "general": general}, margin, alpha, names)
-    return Decision(verdict=verdict, reason=reason, issues=issues, target=target, good=good, general=general)
+    kept: dict[Kind, Part] = {"good": good, "general": general, "idle": idle}
+    verdict, reason = _judged(issues, target, kept, margin, alpha, names)
+    return Decision(
+        verdict=verdict, reason=reason, issues=issues, target=target, good=good, general=general, idle=idle
+    )
 
 
 def part(pairs: Sequence[Pair]) -> Part:

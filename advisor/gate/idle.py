@@ -7,9 +7,10 @@ function calling are trained on such requests too (Lin et al. 2024, Hammer, 2410
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, zip_longest
 
-from advisor.checks.tool_fit import plain
+from advisor.checks.tool_fit import IDENTIFIES, IS_FREE_TEXT, best_fit, plain, properties
 from advisor.exchange import Exchange, Message, Tool
 from advisor.gate.decision import Pair
 from advisor.gate.trial import Case
@@ -24,10 +25,12 @@ _SMALL_TALK = (
     "Nice to meet you.", "All clear now, goodbye.", "Fine, I will wait.", "I am still here.",
 )  # fmt: skip
 _OTHER_SUBJECTS = (
-    "Explain how a bicycle works.", "What is the capital of Peru?", "Give me a riddle.", "How far away is the moon?", "Translate 'apple' into French.", "Who painted the Mona Lisa?",
-    "What should I have for dinner?", "Will it rain tomorrow?", "What do you think of politics?", "Is there life on Mars?", "What time is it in Tokyo?", "Recommend a book to me.",
-    "How do I fix a leaking tap?", "Who is the best football player?", "Tell me a story about a dragon.", "What is seven times eight?",
+    "Explain how a bicycle works.", "Why is the sky blue?", "Give me a riddle.", "How far away is the moon?", "Do you like music?", "Who painted the Mona Lisa?",
+    "What should I have for dinner?", "What is your favourite colour?", "What do you think of politics?", "Is there life on Mars?", "Do you dream?", "What makes a good friend?",
+    "How do I fix a leaking tap?", "Who is the best football player?", "Tell me a story about a dragon.", "What is happiness?",
 )  # fmt: skip
+"""Nothing that weather, time, sums or translations are asked for."""
+
 _WORDINGS = (
     "Can you {what}?",
     "I want to {what}.",
@@ -35,6 +38,7 @@ _WORDINGS = (
     "I need help, I would like to {what}.",
 )
 _MOST_TOOLS = 20
+_FITS = 0.2
 
 
 def cases(exchange: Exchange, *, judging: bool) -> list[Case]:
@@ -46,10 +50,11 @@ def cases(exchange: Exchange, *, judging: bool) -> list[Case]:
     """
     system = tuple(m for m in exchange.conversation if m.role == "system")
     found = []
-    for n, ask in enumerate(_asked(exchange.tools, judging=judging)):
-        id = f"idle-{'judging' if judging else 'teaching'}-{n}"
+    kind = "idle-judging" if judging else "idle-teaching"
+    for n, ask in enumerate(_asked(exchange.tools, judging=judging), 1):
+        id = f"{kind}-{n}"
         asked = Exchange(
-            id=id, conversation=(*system, Message(role="user", content=ask)), reply=Message(role="assistant", content=""), source=exchange.source,
+            id=id, conversation=(*system, Message(role="user", content=ask)), reply=Message(role="assistant", content=""), source=replace(exchange.source, file=kind, line=n),
             tools=exchange.tools, tenant=exchange.tenant,
         )  # fmt: skip
         found.append(Case(id=id, group=id, kind="good", exchange=asked))
@@ -57,16 +62,20 @@ def cases(exchange: Exchange, *, judging: bool) -> list[Case]:
 
 
 def _asked(tools: Sequence[Tool], *, judging: bool) -> Sequence[str]:
-    """The kinds by turns, so that the first few are of every kind."""
+    """The kinds by turns, so that the first few are of every kind; none that may well be a call."""
     named = list(_named(tools))
-    own = [kind[judging::2] for kind in (named, _SMALL_TALK, _OTHER_SUBJECTS)]
-    return [ask for ask in chain.from_iterable(zip_longest(*own)) if ask is not None][:MOST]
+    # Of a search, or whatever else takes words as they are, any question may be a call.
+    others = () if any(IS_FREE_TEXT.search(p) for t in tools for p in properties(t)) else _OTHER_SUBJECTS
+    own = [kind[judging::2] for kind in (named, _SMALL_TALK, others)]
+    found = [ask for ask in chain.from_iterable(zip_longest(*own)) if ask is not None]
+    return [a for a in found if a in named or best_fit(a, tools)[0] < _FITS][:MOST]
 
 
 def _named(tools: Sequence[Tool]) -> Iterator[str]:
-    """Yield requests that say what a tool is called; of one that needs nothing such a request may well be a call."""
+    """Yield requests that say what a tool is called and not which one it is to work on; of a tool that needs no number or name that may well be a call."""
     for tool in tools[:_MOST_TOOLS]:
-        if (tool.parameters or {}).get("required"):
+        needed = (tool.parameters or {}).get("required")
+        if any(IDENTIFIES.search(str(p).lower()) for p in needed or () if isinstance(needed, list)):
             yield from (wording.format(what=plain(tool.name)) for wording in _WORDINGS)
 
 
@@ -81,13 +90,17 @@ def undue(asked: Sequence[Case], before: Mapping[str, Reply], after: Mapping[str
     found = []
     for case in asked:
         then, now = before.get(case.id), after.get(case.id)
-        if then is None or now is None or then.tool_calls:
+        if then is None or now is None or called(then):
             continue
-        called = now.tool_calls[0].name if now.tool_calls else ""
-        note = f"It calls {called} at {case.exchange.question!r}, which calls for nothing." if called else ""
+        note = f"It calls a tool at {case.exchange.question!r}, which calls for none." if called(now) else ""
         found.append(
             Pair(
-                id=f"{case.id} (no call is due)", group=case.group, kind="good", before=True, after=not called, note=note
+                id=case.id, group=case.group, kind="idle", before=True, after=not called(now), note=note
             )
         )  # fmt: skip
     return found
+
+
+def called(reply: Reply) -> bool:
+    """Return whether a model made a call, also one that was taken out of its reply because it breaks its schema."""
+    return bool(reply.tool_calls) or any(i.kind == "call_dropped" for i in reply.interventions)

@@ -15,6 +15,7 @@ from finetune.catalog import Row, refusal
 
 LEAST_EXAMPLES: dict[Gap, int] = {"style": 50, "tool_call": 100}
 """Fewest good examples: 50-100 show gains in style and format (OpenAI's guidance); for tool calls what our benchmark took for four tools."""
+_TRIED = "the prompt change tried first, and shown not to hold"
 _LEAST_FAILURES = 20
 _LEAST_DAYS = 60
 _EPOCHS = 3
@@ -41,10 +42,10 @@ def proposals(
         return
     row, refusals = choose(facts, catalog)
     if row is None:
-        yield _nowhere(issue, gap, refusals)
+        yield _nowhere(issue, gap, refusals, tried=tried)
         return
     examples = min(_MOST_EXAMPLES, facts.good + issue.corrected + facts.examples)
-    needs = [] if tried else ["the prompt change tried first, and shown not to hold"]
+    needs = [] if tried else [_TRIED]
     if examples < LEAST_EXAMPLES[gap]:
         needs.append(
             f"{LEAST_EXAMPLES[gap]} good examples ({examples} good replies and corrections in this log and your files)"
@@ -78,13 +79,13 @@ def trainable(issues: Iterable[Issue], refused: Collection[str] = ()) -> dict[Ga
     return dict(found)
 
 
-def _nowhere(issue: Issue, gap: Gap, refusals: Sequence[str]) -> Proposal:
+def _nowhere(issue: Issue, gap: Gap, refusals: Sequence[str], *, tried: bool) -> Proposal:
     reason = "; ".join(refusals) or "the table holds no way to train it"
     return Proposal(
         kind="FineTune", key=f"train:{gap}", action="Train on good replies, once somebody offers it", issue=issue,
         why="The bot knows what to say and says it wrong; form that a prompt does not hold is what training is for.",
         why_not_next=f"Nobody trains this model now: {reason}.", hours=(4.0, 16.0), mends=(0.5, 0.95), after=True,
-        needs=("the prompt change tried first, and shown not to hold", f"a provider that trains and serves the model ({reason})"), blocked=True,
+        needs=(*(() if tried else (_TRIED,)), f"a provider that trains and serves the model ({reason})"), blocked=True,
         basis=_FEW_SHOW, price=Price(low=0.0, high=0.0, cap=0.0, basis="no offer to compute it from"),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from planted_bot import PLACES, question, right, shop, told
@@ -12,9 +13,11 @@ from planted_bot import PLACES, question, right, shop, told
 from advisor import config as settings
 from advisor.apply import carrying
 from advisor.apply.apply import Wishes, apply
+from advisor.apply.carrying import Carrier, Tried
 from advisor.apply.workplace import Made
 from advisor.cli import main
 from advisor.cli.asking import paying, within
+from advisor.gate.decision import Pair
 from advisor.planfile import from_json
 from advisor.state import State, opened
 from rag.index import Index
@@ -128,6 +131,37 @@ def test_of_two_for_the_same_failures_one_goes_live(place, capsys, monkeypatch, 
     assert told in loser.why
     live = Prompts(state).get(Releases(state).get(done.carried.release).prompt).system
     assert ("cheers" in live) is both
+
+
+def test_what_makes_a_cheaper_one_needless_must_stand_itself(monkeypatch):
+    """Of issue a the first prompt mends all, of b the second; the training mends a, and of b all but one, so that it is no better than the second."""
+    mends = {"one": {"a"}, "two": {"b"}, "dear": {"a", "b"}}
+    costs = {"one": 0, "two": 0, "dear": 2}
+    issues = {"one": ("a",), "two": ("b",), "dear": ("a", "b")}
+
+    def tried(name, **changes):
+        made = Made(
+            remedy=name, kind="k", release=name, gaps=frozenset({"style"}), what=name, cost=costs[name]
+        )
+        return Tried(made=replace(made, **changes), decision=None, standing="accepted", why="")
+
+    def pairs(self, release, remedies, **given):
+        cases = [(i, n) for i, many in (("a", 6), ("b", 16)) for n in range(many)]
+        after = {c: c[0] in mends[release] and not (release == "dear" and c == ("b", 0)) for c in cases}
+        return [
+            Pair(id=f"{c}", group=f"{c}", kind="target", issue=c[0], before=False, after=after[c])
+            for c in cases
+        ]
+
+    monkeypatch.setattr(Carrier, "_pairs", pairs)
+    remedies = [SimpleNamespace(id=name, issues=issues[name]) for name in ("one", "two", "dear")]
+    carrier = Carrier(SimpleNamespace(base=None), SimpleNamespace(remedies=remedies))
+    found = carrier._cheapest([tried(n) for n in ("one", "two", "dear")])
+    assert [t.standing for t in found] == ["accepted", "accepted", "cheaper is as good"]
+    # What mends another gap besides is not needless.
+    other = tried("one", gaps=frozenset({"style", "knowledge"}))
+    assert carrier._cheapest([other, tried("dear")])[0].standing == "accepted"
+    assert carrier._cheapest([tried("one"), tried("dear")])[0].standing == "dearer mends more"
 
 
 def priced(place, more=""):

@@ -1,6 +1,7 @@
 """Training a bot to call tools: what calls for none is taught from the bot's own replies, and a model that calls at everything is refused."""
 
 import json
+import math
 import re
 
 import pytest
@@ -86,14 +87,16 @@ def applied(capsys):
 def test_a_third_of_what_is_learnt_is_not_to_call(place, capsys):
     done = applied(capsys)
     assert done["action"] in ("promoted", "canary"), done
-    good = done["decision"]["good"]
-    assert good["lost"] == 0 and good["n"] >= 20, "idle requests judge too"
+    idle = done["decision"]["idle"]
+    assert idle["lost"] == 0 and idle["n"] >= 15
+    assert "of 20 requests that call for no tool broken" in done["reason"]
     (folder,) = (place / ".advisor/datasets").iterdir()
     made = datasets.load(folder)
     learnt = [e for e in (*made.train, *made.validation) if e.tools]
-    unique = {e.hash: e for e in learnt}.values()
+    unique = {e.hash: e for e in learnt if e.origin != "replay"}.values()
     calls = sum(bool(e.target.get("tool_calls")) for e in unique)
-    assert calls >= 15 and len(unique) - calls >= calls // 2
+    silent = len(unique) - calls + sum(e.origin == "replay" for e in learnt)
+    assert calls >= 15 and silent == math.ceil(calls / 2)
     own = [e for e in learnt if e.origin == "replay"]
     assert made.about["its own"] == len(own) and all(e.messages[0]["role"] == "system" for e in own)
     assert not any("SH-" in str(e.request) and not e.target.get("tool_calls") for e in learnt), (
@@ -104,6 +107,6 @@ def test_a_third_of_what_is_learnt_is_not_to_call(place, capsys):
 def test_a_model_that_calls_at_everything_is_refused(place, capsys, monkeypatch):
     monkeypatch.setattr(Backend, "model", "orders:eager")
     done = applied(capsys)
-    assert done["action"] == "refused" and "good replies are broken" in done["reason"], done
-    broken = done["tried"][0]["decision"]["good"]["broken"]
-    assert any("no call is due" in id for id in broken)
+    assert done["action"] == "refused", done
+    idle = done["tried"][0]["decision"]["idle"]
+    assert idle["after"] == 0.0 and idle["lost"] == idle["n"] >= 15

@@ -76,6 +76,11 @@ def test_the_index_that_is_changed_by_hand_is_that_of_what_is_live(place, capsys
     (place / "new/fee.md").write_text("# Fees\n\nA refund costs 3 euros.", encoding="utf-8")
     updated, _ = told(capsys, "index", "update", "new", "--json")
     assert updated["documents"] == 2
+    # What was changed by hand since is not taken back with the release.
+    told(capsys, "release", "promote", first["release"])
+    assert _listed(capsys) == updated["version"]
+    told(capsys, "release", "promote", id)
+    assert _listed(capsys) == updated["version"]
 
 
 def _listed(capsys):
