@@ -34,7 +34,7 @@ class Facts:
         today: ISO date the plan is made for; decides which provider still serves what.
         learned: What came of remedies of each kind that were applied here before: (held-out failures mended, tried).
         trainable: Failures that training could mend, by gap; counted by `plan` over all issues that it is given.
-        refused: Ids of the issues for which the gate refused a change to the prompt; what is dearer need not wait for one there.
+        refused: Ids of the issues for which the gate refused a change to the prompt, or saw that it leaves failures; what is dearer need not wait for one there.
     """
 
     exchanges: int

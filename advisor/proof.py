@@ -12,7 +12,7 @@ RungName = Literal["unchanged", "settings", "rule", "exemplars", "retrieval", "o
 
 Turned = Literal["yes", "no", "open"]
 
-_NEARLY = 0.95
+NEARLY = 0.95
 """Share of the failures that a change must be able to turn if nothing dearer is to be tried beside it."""
 
 
@@ -84,7 +84,7 @@ class Proof:
         tried = {r.name: r for r in (*self.rungs, *((self.pooled,) if self.pooled is not None else ()))}
         left = [r for name, r in tried.items() if name != "unchanged" and r.asked]
         worded = any(r.name in ("rule", "exemplars") for r in left)
-        return self.named != "unchanged" and worded and all(r.high < _NEARLY for r in left)
+        return self.named != "unchanged" and worded and all(r.high < NEARLY for r in left)
 
     @property
     def told(self) -> str:

@@ -24,8 +24,10 @@ from advisor.exchange import Exchange
 from advisor.issues import Issue
 from advisor.logs.files import InputError
 from advisor.plan import Facts
+from advisor.proof import NEARLY
 from advisor.result import Own
 from advisor.serial import issue_of, loads
+from rag.statistics import share
 
 _PATIENCE = 30.0
 """Seconds to wait for another process."""
@@ -56,6 +58,10 @@ _MIGRATIONS = (
     CREATE TABLE unfinished (id TEXT PRIMARY KEY, told INTEGER NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
+
+
+_ENOUGH = 6
+"""Fewest held-out failures that tell of a change that it leaves some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,11 +386,11 @@ class State:
         ]
 
     def refused(self) -> tuple[str, ...]:
-        """Return the issues for which the gate last refused a change to the prompt, by id."""
+        """Return the issues for which the gate last refused a change to the prompt, or could not tell of one that surely leaves failures, by id."""
         last = {
-            issue: o.verdict for o in self.outcomes() if o.kind == "ChangePrompt" for issue in o.body.get("issues", ())
+            issue: o for o in self.outcomes() if o.kind == "ChangePrompt" for issue in o.body.get("issues", ())
         }  # fmt: skip
-        return tuple(sorted(issue for issue, verdict in last.items() if verdict == "refused"))
+        return tuple(sorted(issue for issue, o in last.items() if o.verdict == "refused" or _is_short(o)))
 
     def learned(self) -> dict[str, tuple[int, int]]:
         """Return, by kind of remedy, how many held-out failures were mended of how many tried, over all that was gated."""
@@ -475,6 +481,14 @@ def _facts_of(data: dict[str, Any]) -> Facts:
 def _gaps(text: str) -> frozenset[Gap]:
     named = text.split(",")
     return frozenset(g for g in GAPS if g in named)
+
+
+def _is_short(outcome: Outcome) -> bool:
+    """Whether of enough held-out failures so few were mended that some surely stay."""
+    mended, tried = (int(outcome.body.get(n) or 0) for n in ("mended", "tried"))
+    return (
+        outcome.verdict == "not enough evidence" and tried >= _ENOUGH and share(mended, tried).high < NEARLY
+    )
 
 
 def _only(found: list[str], wanted: str) -> str:

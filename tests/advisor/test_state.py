@@ -123,3 +123,19 @@ def test_what_was_gated_once_is_learnt_from_once(tmp_path):
         noted("refused", kind="FineTune", plan="q", remedy="r", route="*")
         assert state.learned() == {"ChangePrompt": (15, 24), "FineTune": (5, 8)}
         assert len(state.outcomes()) == 5
+
+
+def test_a_prompt_that_surely_leaves_failures_is_as_good_as_refused(tmp_path):
+    def noted(issue, verdict, mended, tried, kind="ChangePrompt"):
+        state.note_outcome(Outcome(kind=kind, verdict=verdict, body={"issues": [issue], "mended": mended, "tried": tried}))  # fmt: skip
+
+    with opened(tmp_path) as state:
+        noted("few", "not enough evidence", 3, 25)
+        noted("most", "not enough evidence", 24, 25)
+        noted("small", "not enough evidence", 1, 5)
+        noted("index", "not enough evidence", 0, 25, kind="UpdateIndex")
+        noted("none", "refused", 0, 0)
+        noted("live", "applied: canary", 9, 25)
+        assert state.refused() == ("few", "none")
+        noted("few", "applied: canary", 24, 25)
+        assert state.refused() == ("none",)
