@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor import calibration, checks, config, inputs, ledger, weights
+from advisor import calibration, checks, config, inputs, ledger, lessons, weights
 from advisor.checks.context import Context
 from advisor.diagnosis import Diagnosis, diagnose
 from advisor.evidence import GAPS
@@ -134,7 +134,8 @@ class Advisor:
             if self._judge is not None:
                 self._judge.cache = state.verdicts()
             self._calibrate(state.labels(), paths)
-            self._learned, self._refused = state.learned(), state.refused()
+            outcomes = state.outcomes()
+            self._learned, self._refused = lessons.learned(outcomes), lessons.refused(outcomes)
             tally = Tally()
             reading = read(
                 paths,

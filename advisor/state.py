@@ -24,10 +24,8 @@ from advisor.exchange import Exchange
 from advisor.issues import Issue
 from advisor.logs.files import InputError
 from advisor.plan import Facts
-from advisor.proof import NEARLY
 from advisor.result import Own
 from advisor.serial import issue_of, loads
-from rag.statistics import share
 
 _PATIENCE = 30.0
 """Seconds to wait for another process."""
@@ -58,10 +56,6 @@ _MIGRATIONS = (
     CREATE TABLE unfinished (id TEXT PRIMARY KEY, told INTEGER NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
-
-
-_ENOUGH = 6
-"""Fewest held-out failures that tell of a change that it leaves some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,28 +379,6 @@ class State:
             for at, kind, verdict, body in rows
         ]
 
-    def refused(self) -> tuple[str, ...]:
-        """Return the issues for which the gate last refused a change to the prompt, or could not tell of one that surely leaves failures, by id."""
-        last = {
-            issue: o for o in self.outcomes() if o.kind == "ChangePrompt" for issue in o.body.get("issues", ())
-        }  # fmt: skip
-        return tuple(sorted(issue for issue, o in last.items() if o.verdict == "refused" or _is_short(o)))
-
-    def learned(self) -> dict[str, tuple[int, int]]:
-        """Return, by kind of remedy, how many held-out failures were mended of how many tried, over all that was gated."""
-        # What waited for a yes and then got it is told of twice and was gated once.
-        last = {
-            (o.kind, *(o.body.get(k, n) for k in ("plan", "remedy", "route"))): o.body
-            for n, o in enumerate(self.outcomes())
-        }
-        found: dict[str, tuple[int, int]] = {}
-        for (kind, *_), body in last.items():
-            mended, tried = body.get("mended"), body.get("tried")
-            if isinstance(mended, int) and isinstance(tried, int) and tried:
-                before = found.get(kind, (0, 0))
-                found[kind] = (before[0] + mended, before[1] + tried)
-        return found
-
     def issue(self, wanted: str) -> Issue | None:
         """Return the issue whose id, or beginning of id, this is; None if there is none."""
         found = self._ids("issues", wanted)
@@ -481,14 +453,6 @@ def _facts_of(data: dict[str, Any]) -> Facts:
 def _gaps(text: str) -> frozenset[Gap]:
     named = text.split(",")
     return frozenset(g for g in GAPS if g in named)
-
-
-def _is_short(outcome: Outcome) -> bool:
-    """Whether of enough held-out failures so few were mended that some surely stay."""
-    mended, tried = (int(outcome.body.get(n) or 0) for n in ("mended", "tried"))
-    return (
-        outcome.verdict == "not enough evidence" and tried >= _ENOUGH and share(mended, tried).high < NEARLY
-    )
 
 
 def _only(found: list[str], wanted: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from advisor import config as settings
-from advisor import inputs
+from advisor import inputs, lessons
 from advisor.advisor import context_of
 from advisor.checks.context import Context
 from advisor.diagnosis import Diagnosis
@@ -78,7 +78,10 @@ def probe_run(
         issues = state.issues()
         wanted = _wanted(state, issues, only)
         # What came of remedies since then counts too: after a refusal what is dearer is due.
-        facts = replace(state.runs()[-1].facts, learned=state.learned(), refused=state.refused())
+        outcomes = state.outcomes()
+        facts = replace(
+            state.runs()[-1].facts, learned=lessons.learned(outcomes), refused=lessons.refused(outcomes)
+        )
         seen = list(state.exchanges())
         asked = bots(config, seen, index=index)
         answering = _answering(asked, wanted, seen, size)

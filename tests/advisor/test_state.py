@@ -5,6 +5,7 @@ import zlib
 import pytest
 
 from advisor.issues import Broken, Issue, Rate, Trend
+from advisor.lessons import learned, refused
 from advisor.logs.files import InputError
 from advisor.serial import dumps
 from advisor.state import Outcome, State, opened
@@ -117,11 +118,11 @@ def test_what_was_gated_once_is_learnt_from_once(tmp_path):
     with opened(tmp_path) as state:
         for verdict in ("not agreed", "applied: promoted"):
             noted(verdict, plan="p", remedy="r", route="*")
-        assert state.learned() == {"ChangePrompt": (5, 8)}
+        assert learned(state.outcomes()) == {"ChangePrompt": (5, 8)}
         noted("applied: promoted", plan="p", remedy="r", route="acme")
         noted("refused", plan="q", remedy="r", route="*")
         noted("refused", kind="FineTune", plan="q", remedy="r", route="*")
-        assert state.learned() == {"ChangePrompt": (15, 24), "FineTune": (5, 8)}
+        assert learned(state.outcomes()) == {"ChangePrompt": (15, 24), "FineTune": (5, 8)}
         assert len(state.outcomes()) == 5
 
 
@@ -136,6 +137,6 @@ def test_a_prompt_that_surely_leaves_failures_is_as_good_as_refused(tmp_path):
         noted("index", "not enough evidence", 0, 25, kind="UpdateIndex")
         noted("none", "refused", 0, 0)
         noted("live", "applied: canary", 9, 25)
-        assert state.refused() == ("few", "none")
+        assert refused(state.outcomes()) == ("few", "none")
         noted("few", "applied: canary", 24, 25)
-        assert state.refused() == ("none",)
+        assert refused(state.outcomes()) == ("none",)

@@ -18,6 +18,7 @@ from advisor.apply.workplace import Made
 from advisor.cli import main
 from advisor.cli.asking import paying, within
 from advisor.gate.decision import Pair
+from advisor.lessons import refused
 from advisor.planfile import from_json
 from advisor.state import State, opened
 from rag.index import Index
@@ -92,7 +93,7 @@ def test_what_mends_nothing_of_its_own_is_not_applied_by_what_others_mend(place,
     assert done["action"] in ("promoted", "canary")
     with opened(place / ".advisor") as db:
         assert sorted(o.verdict for o in db.outcomes()) == [f"applied: {done['action']}", "refused"]
-        (issue,) = db.refused()
+        (issue,) = refused(db.outcomes())
         assert [issue] == next(o.body["issues"] for o in db.outcomes() if o.verdict == "refused")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from advisor import config as settings
 from advisor.cli import main
+from advisor.lessons import learned, refused
 from advisor.planfile import from_json
 from advisor.probing.running import probe_run
 from advisor.remedies import plan
@@ -197,7 +198,9 @@ def test_after_a_refusal_a_part_is_planned_as_all_is(place, capsys):
                 kind="ChangePrompt", verdict="refused", body={"issues": [issue.id], "mended": 0, "tried": 9}
             )
         )
-        facts = replace(state.runs()[-1].facts, learned=state.learned(), refused=state.refused())
+        facts = replace(
+            state.runs()[-1].facts, learned=learned(state.outcomes()), refused=refused(state.outcomes())
+        )
         assert facts.refused == (issue.id,)
         told(capsys, "--only", issue.id)
         assert (
