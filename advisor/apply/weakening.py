@@ -1,8 +1,8 @@
 """Weakening: how much of what a training changed is enough, told on the half that teaches.
 
 Of six corrections SmolLM2-135M learnt a form whole and read one page in twelve worse; at half of its strength it kept all of the form and broke
-nothing (docs/benchmarks.md; Wortsman et al. 2022, 2109.01903). Where the whole breaks nothing there is nothing to be had by less: of an adapter that
-learnt to call tools, a half and three quarters called where no call was due and the whole did not.
+nothing (docs/benchmarks.md; Wortsman et al. 2022, 2109.01903). Not so of tools: whether a call is made is one thing or the other, and a half and three
+quarters of an adapter that learnt to call them called where no call was due, and the whole did not; so one that breaks nothing there is taken whole.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Weighed:
 def weakest(
     place: Workplace, remedy: Remedy, model: str, gaps: frozenset[Gap], weaker: Callable[[float], str]
 ) -> tuple[Weighed, list[Weighed]]:
-    """Return the weakest form of an adapter that mends as many failures as the whole and breaks no more, and all that were weighed; the whole where it breaks
-    nothing.
+    """Return the weakest form of an adapter that mends as many failures as the whole and breaks no more, and all that were weighed; of one that learnt to
+    call tools the whole, where that breaks nothing.
 
     Args:
         place: What it works with. Only the half that teaches is asked; the other judges.
@@ -58,8 +58,8 @@ def weakest(
     whole = _weighed(place, remedy, model, gaps, 1.0)
     found = [whole]
     # Of an adapter that mends nothing no part does.
-    breaks = whole.broken > 0 or not whole.good
-    for strength in STRENGTHS if whole.mended > 0 and breaks else ():
+    less = "tool_call" not in gaps or whole.broken > 0 or not whole.good
+    for strength in STRENGTHS if whole.mended > 0 and less else ():
         part = _weighed(place, remedy, weaker(strength), gaps, strength)
         found.append(part)
         if part.mended >= whole.mended and part.broken <= whole.broken:

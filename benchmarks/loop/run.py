@@ -3,7 +3,7 @@
     python benchmarks/loop/run.py [--work FOLDER] [--only NAME] [--seed N] [--jobs N] [--json FILE]
 
 Each bot is SmolLM2-135M on llama.cpp with an index of its own pages; each has one planted cause, the first has none, and
-the last has three and goes through the loop three times, each time on the log of what the round before released. The
+the last has three and goes through the loop twice, the second time on the log of what the first round released. The
 people are simulated: six in ten bad replies get a thumb down, four in ten also the right answer from the staff. Nothing
 but the log, the pages and the declared rules is known to the advisor. For each bot: was the cause found, which remedies
 the log alone suggests and which the probes confirm, what the gate decided, and how held-out questions were answered

@@ -378,6 +378,6 @@ def worlds(seed: int) -> list[World]:
         calls(seed=seed),
         answers(
             "all three: pages missing, closing line, amounts", know | say, {"UpdateIndex", "ChangePrompt"},
-            Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5, rounds=3, perhaps={"FineTune"},
+            Plants(missing=True, rules=(_CLOSING_RULE, _EURO_RULE), form=whole), seed=seed + 5, rounds=2, perhaps={"FineTune"},
         ),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ import json
 import pytest
 from planted_bot import CTA, PLACES, question, right, shop, told
 
-from advisor.apply import fine_tune, weakening
+from advisor.apply import fine_tune
 from advisor.cli import main
 from advisor.exchange import content_hash
 from advisor.state import State
@@ -134,25 +134,13 @@ def test_an_adapter_of_which_no_part_mends_as_much_stays_whole(place, capsys, mo
     assert tried["what"].endswith("planted:ruined+whole")
 
 
-def test_an_adapter_that_breaks_nothing_stays_whole(place, capsys, monkeypatch):
-    monkeypatch.setattr(Backend, "model", "planted:tuned+whole")
-    monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: pytest.fail("a part was made"))
-    (tried,) = applied(capsys)["tried"]
-    assert tried["about"]["strength"] == {
-        "chosen": 1.0,
-        "tried": {"1": tried["about"]["strength"]["tried"]["1"]},
-    }
-    assert tried["about"]["strength"]["tried"]["1"]["broken"] == 0 and tried["standing"] == "accepted"
-
-
-def test_where_nothing_could_be_broken_less_is_tried(place, capsys, monkeypatch):
+def test_of_a_form_less_is_taken_though_the_whole_breaks_nothing(place, capsys, monkeypatch):
     monkeypatch.setattr(Backend, "model", "planted:tuned+whole")
     monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: (id, strength))
     monkeypatch.setattr(fine_tune.Adapters, "reference", lambda self, made: "planted:tuned+half")
-    monkeypatch.setattr(weakening.tuning, "kept", lambda *given, **named: [])
-    monkeypatch.setattr(weakening.Workplace, "good", lambda self, **which: [])
     (tried,) = applied(capsys)["tried"]
-    assert tried["about"]["strength"]["chosen"] == 0.5
+    strength = tried["about"]["strength"]
+    assert strength["tried"]["1"]["broken"] == 0 and strength["chosen"] == 0.5
 
 
 def test_applied_twice_it_is_trained_once(place, capsys):

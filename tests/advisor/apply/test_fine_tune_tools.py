@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from advisor.apply import fine_tune
+from advisor.apply.workplace import Workplace
 from advisor.cli import main
 from finetune import datasets
 from finetune.backends import BACKENDS
@@ -34,7 +36,7 @@ def make(name, **options):
     def answer(messages):
         said = messages[-1]["content"]
         named = re.search(r"SH-\d+", said)
-        if name == "base" or (name == "caller" and named is None):
+        if name == "base" or (name.startswith("caller") and named is None):
             return f"I can only talk about {said.rstrip('?.')}."
         arguments = json.dumps({"order_id": named.group() if named else "SH-00001"})
         call = ToolRequest(name="get_order", arguments=arguments, id="c")
@@ -102,6 +104,18 @@ def test_a_third_of_what_is_learnt_is_not_to_call(place, capsys):
     assert not any("SH-" in str(e.request) and not e.target.get("tool_calls") for e in learnt), (
         "silence taught"
     )
+
+
+@pytest.mark.parametrize(("witnesses", "chosen"), [(True, 1.0), (False, 0.5)])
+def test_one_that_breaks_nothing_is_taken_whole(place, capsys, monkeypatch, witnesses, chosen):
+    """Whether to call is one thing or the other, and nothing between; where nothing could be broken, that shows nothing."""
+    monkeypatch.setattr(Backend, "model", "orders:caller+whole")
+    monkeypatch.setattr(fine_tune, "weakened", lambda adapters, id, strength: (id, strength))
+    monkeypatch.setattr(fine_tune.Adapters, "reference", lambda self, made: "orders:caller+half")
+    if not witnesses:
+        monkeypatch.setattr(Workplace, "good", lambda self, **which: [])
+    (tried,) = applied(capsys)["tried"]
+    assert tried["about"]["strength"]["chosen"] == chosen, tried
 
 
 def test_a_model_that_calls_at_everything_is_refused(place, capsys, monkeypatch):
