@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
@@ -29,7 +29,7 @@ from advisor.plan import Facts, Plan
 from advisor.remedies import plan as plan_for
 from advisor.result import Example, Own, Result
 from advisor.serial import loads
-from advisor.state import Label, State, opened
+from advisor.state import Label, Outcome, State, opened
 from advisor.tally import Limits, Seen, Tally, seen
 from router.live import Live
 
@@ -64,8 +64,7 @@ class Advisor:
         self.weights = weights.load(self.settings.weights)
         self.calibration = calibration.standing(()).message
         self._judge = _judge(self.settings.judge)
-        self._learned: Mapping[str, tuple[int, int]] = {}
-        self._refused: tuple[str, ...] = ()
+        self._outcomes: Sequence[Outcome] = ()
         self.observer = Observer(self.diagnose_one)
 
     @classmethod
@@ -134,8 +133,7 @@ class Advisor:
             if self._judge is not None:
                 self._judge.cache = state.verdicts()
             self._calibrate(state.labels(), paths)
-            outcomes = state.outcomes()
-            self._learned, self._refused = lessons.learned(outcomes), lessons.refused(outcomes)
+            self._outcomes = state.outcomes()
             tally = Tally()
             reading = read(
                 paths,
@@ -234,12 +232,13 @@ class Advisor:
 
     def _facts(self, tally: Tally) -> Facts:
         n = max(1, tally.exchanges)
-        return Facts(
+        facts = Facts(
             exchanges=tally.exchanges, failures=tally.failed, undetermined=tally.undetermined, good=tally.exchanges - tally.failed,
             calibrated=self.weights.calibrated, documents=self.document_count, served=tally.served / n,
             labelled=len(self.context.labelled), examples=self._own_examples, models=dict(sorted(tally.models.items())), tokens=round(tally.tokens / n, 1),
-            days=tally.days(), today=datetime.now(UTC).date().isoformat(), learned=self._learned, refused=self._refused,
+            days=tally.days(), today=datetime.now(UTC).date().isoformat(),
         )  # fmt: skip
+        return lessons.told(facts, self._outcomes)
 
 
 def context_of(settings: config.Config) -> Context:

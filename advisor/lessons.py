@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from advisor.plan import Facts
 from advisor.proof import NEARLY
 from advisor.state import Outcome
 from rag.statistics import share
 
 _ENOUGH = 6
 """Fewest held-out failures that tell of a change that it leaves some."""
+
+
+def told(facts: Facts, outcomes: Sequence[Outcome]) -> Facts:
+    """Return the facts with what outcomes say."""
+    return replace(facts, learned=learned(outcomes), refused=refused(outcomes))
 
 
 def refused(outcomes: Iterable[Outcome]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from advisor.apply.paying import refused
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import GAPS, Gap
-from advisor.gate import idle, tuning
+from advisor.gate import irrelevance, tuning
 from advisor.gate.decision import Decision, Pair, Part, better, decide
 from advisor.gate.trial import Case, pairs
 from advisor.plan import Plan, Remedy
@@ -188,15 +188,16 @@ class Carrier:
         """Drop a dearer remedy where a cheaper one for the same issue and gap is as good, and a cheaper one of whose failures it mends all that are
         mended, and more."""
         found = list(tried)
-        for n, m, wins, seen in self._rivals(found):
-            if not wins:
+        rivals = list(self._rivals(found))
+        for n, m, wins, seen in rivals:
+            if not wins and _stand(found[n], found[m]):
                 why = f"{found[m].made.what} is cheaper and as good: {_against(seen)}"
                 found[n] = replace(found[n], standing="cheaper is as good", why=why)
         # Only what still stands makes a cheaper one needless.
-        for n, m, wins, seen in self._rivals(found):
+        for n, m, wins, seen in rivals:
             dear, cheap = found[n], found[m]
             covered = cheap.made.gaps <= dear.made.gaps and self._issues(cheap) <= self._issues(dear)
-            if wins and not seen.lost and covered:
+            if wins and not seen.lost and covered and _stand(dear, cheap):
                 why = f"{dear.made.what} mends all that it mends, and more: {_against(seen)}"
                 found[m] = replace(cheap, standing="dearer mends more", why=why)
         return found
@@ -207,7 +208,7 @@ class Carrier:
             dear, cheap = tried[n], tried[m]
             gaps = cheap.made.gaps & dear.made.gaps
             if (
-                {dear.standing, cheap.standing} == {"accepted"}
+                _stand(dear, cheap)
                 and cheap.made.cost < dear.made.cost
                 and gaps
                 and self._issues(cheap) & self._issues(dear)
@@ -284,7 +285,7 @@ class Carrier:
             # A head gives labels and was never meant to do anything else.
             if not changed.model.startswith("head:"):
                 found += self._abilities(base, changed) + self._unread(base, changed, cases)
-                found += self._idle(base, changed, cases)
+                found += self._irrelevance(base, changed)
         return found
 
     def _abilities(self, base: Release, changed: Release) -> list[Pair]:
@@ -312,14 +313,11 @@ class Carrier:
         )
         return tuning.unread(some, before, after)
 
-    def _idle(self, base: Release, changed: Release, cases: Sequence[Case]) -> list[Pair]:
+    def _irrelevance(self, base: Release, changed: Release) -> list[Pair]:
         """Whether another model calls tools where no call is due."""
-        offered = next((c.exchange for c in cases if c.exchange.tools), None)
-        if offered is None:
-            return []
-        asked = idle.cases(offered, judging=True)
+        asked = irrelevance.cases(self._place.cases, judging=True)
         before, after = (self._replies(asked, r, "asking what calls for no tool") for r in (base, changed))
-        return idle.undue(asked, before, after)
+        return irrelevance.unneeded(asked, before, after)
 
     def _replies(self, cases: Sequence[Case], release: Release, what: str) -> dict[str, Reply]:
         subject = self._place.subject(release)
@@ -352,6 +350,10 @@ def _tried(made: Made, decision: Decision | None) -> Tried:
         else "accepted"
     )
     return Tried(made=made, decision=decision, standing=standing, why=decision.reason)
+
+
+def _stand(*tried: Tried) -> bool:
+    return all(t.standing == "accepted" for t in tried)
 
 
 def _against(seen: Part) -> str:
@@ -390,7 +392,7 @@ def decision_data(decision: Decision) -> dict[str, Any]:
     """Return a decision as plain data."""
     return {
         "verdict": decision.verdict, "reason": decision.reason, "target": _part(decision.target), "good": _part(decision.good), "general": _part(decision.general),
-        "idle": _part(decision.idle), "issues": {name: _part(p) for name, p in decision.issues.items()},
+        "irrelevance": _part(decision.irrelevance), "issues": {name: _part(p) for name, p in decision.issues.items()},
     }  # fmt: skip
 
 

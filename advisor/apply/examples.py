@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from advisor.apply.cases import group_of
 from advisor.exchange import Exchange, Passage
-from advisor.gate.idle import called
+from advisor.gate.irrelevance import called
 from advisor.gate.trial import Case
 from advisor.probing.judging import expected_calls
 from advisor.probing.subject import Served, Setup, request_of
@@ -146,12 +146,14 @@ def build(cases: Sequence[Case], bot: Bot, files: Iterable[Example] = (), *, see
     )
 
 
-def idle(asked: Iterable[tuple[Exchange, Reply]], bot: Bot) -> Iterator[Example]:
-    """Yield a bot's own replies to requests that call for none of its tools (`advisor.gate.idle`), as they keep the contract; those to which it made no
+def without_calls(asked: Iterable[tuple[Exchange, Reply]], bot: Bot) -> Iterator[Example]:
+    """Yield a bot's own replies to requests that call for none of its tools (`advisor.gate.irrelevance`), as they keep the contract; those to which it made no
     call and said something."""
     for exchange, reply in asked:
+        if not reply.text.strip() or called(reply) or reply.finish_reason == "length":
+            continue
         text = brought_in_line(reply.text, bot.contract, question=exchange.question)
-        if text and text.strip() and not called(reply) and reply.finish_reason != "length":
+        if text is not None:
             said = _Taught({"role": "assistant", "content": text}, "replay")
             yield _made(exchange, said, bot, _served(exchange, bot, None))
 

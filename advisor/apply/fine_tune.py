@@ -10,13 +10,12 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
-from advisor.apply import examples
-from advisor.apply.examples import Bot, Built, build, labelled
+from advisor.apply.examples import Bot, Built, build, labelled, without_calls
 from advisor.apply.releasing import contract_for
 from advisor.apply.weakening import weakest
 from advisor.apply.workplace import Made, Workplace
 from advisor.evidence import Gap
-from advisor.gate import idle
+from advisor.gate import irrelevance
 from advisor.gate.general import MOST_TOKENS
 from advisor.gate.tuning import parity
 from advisor.inputs import labelled as labelled_rows
@@ -42,10 +41,11 @@ from router.retrieving import query_of
 
 _MOST = 2000
 _TASKS: Mapping[Gap, Task] = {"style": "style", "tool_call": "tools", "classification": "classification"}
-_IDLE = 1 / 3
-"""Share of the examples of a bot with tools in which none is called; with an eighth, an adapter called tools at small talk (docs/benchmarks.md)."""
+_WITHOUT_CALLS = 1 / 3
+"""Share of the examples of a bot with tools in which none is called; with a sixth, an adapter called tools at small talk (docs/benchmarks.md)."""
 
 _COPIES = 4
+"""Most copies of one reply of the bot's own."""
 
 _FEW = 8
 """Fewest examples that are trained on at all; below the number the plan asks for, it is tried and said."""
@@ -74,7 +74,7 @@ def make(place: Workplace, remedy: Remedy) -> Made:
         return nothing(
             what=f"{len(built.examples)} examples are too few to train on ({_why_few(built)})", about=about
         )
-    own = _idle(place, built) if recipe.task == "tools" and recipe.objective == "sft" else ()
+    own = _irrelevance(place, built) if recipe.task == "tools" and recipe.objective == "sft" else ()
     dataset = prepared(built.examples, recipe, reply=_own(place), own=own)
     dataset = replace(dataset, about={**built.about(), **dataset.about})
     try:
@@ -206,21 +206,19 @@ def _built(place: Workplace, remedy: Remedy) -> Built:
     return replace(built, left_out={**built.left_out, **judged})
 
 
-def _idle(place: Workplace, built: Built) -> tuple[Example, ...]:
+def _irrelevance(place: Workplace, built: Built) -> tuple[Example, ...]:
     """What the bot says to requests that call for no tool, so many that a third of what it learns with tools is not to call, at most four times each."""
-    offered = next((c.exchange for c in place.cases if c.exchange.tools), None)
     taught = [bool(e.target.get("tool_calls")) for e in built.examples if e.tools]
-    wanted = math.ceil(sum(taught) * _IDLE / (1 - _IDLE)) - taught.count(False)
-    if offered is None or wanted <= 0:
+    wanted = math.ceil(sum(taught) * _WITHOUT_CALLS / (1 - _WITHOUT_CALLS)) - taught.count(False)
+    asked = irrelevance.cases(place.cases, judging=False)
+    if not asked or wanted <= 0:
         return ()
-    asked, subject = idle.cases(offered, judging=False), place.subject(place.base)
+    subject = place.subject(place.base)
     replies = place.bench.replies(asked, subject)
-    bot = Bot(
-        setup=subject.setup(offered),
-        contract=contract_for(place.prompts.get(place.base.prompt), place.config),
-    )
-    pairs = ((c.exchange, replies[c.id]) for c in asked if c.id in replies)
-    return tuple(islice(chain.from_iterable(repeat(tuple(examples.idle(pairs, bot)), _COPIES)), wanted))
+    contract = contract_for(place.prompts.get(place.base.prompt), place.config)
+    bot = Bot(setup=subject.setup(asked[0].exchange), contract=contract)
+    own = tuple(without_calls(((c.exchange, replies[c.id]) for c in asked if c.id in replies), bot))
+    return tuple(islice(chain.from_iterable(repeat(own, _COPIES)), wanted))
 
 
 def _pairs(built: Built) -> Built:

@@ -6,7 +6,7 @@ import math
 
 from advisor.apply.weakening import MOST, STRENGTHS
 from advisor.apply.workplace import Workplace
-from advisor.gate import idle
+from advisor.gate import irrelevance
 from advisor.plan import Remedy
 
 _TRIALS = 12
@@ -50,5 +50,5 @@ def calls(place: Workplace, remedy: Remedy) -> int:
         # As it is and at three strengths of an adapter; general tasks, held-out questions and those that call for no tool, of two models.
         asked += min(teaching, 2 * MOST) * (2 + len(STRENGTHS)) + 2 * config.gate.general + judging
         if any(c.exchange.tools for c in place.cases):
-            asked += 5 * idle.MOST
+            asked += 5 * irrelevance.MOST
     return asked * (1 + place.base.generation.retries)

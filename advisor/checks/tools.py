@@ -89,6 +89,12 @@ def check_tool_need(exchange: Exchange, context: Context) -> Iterator[Evidence]:
     yield from _too_few(turn, exchange)
 
 
+def calls_tools(exchange: Exchange) -> bool:
+    """Return whether a tool was called, or tried to be, since the person last said something: in any step, and also as text."""
+    turn = _turn(exchange)
+    return bool(turn.calls or turn.results or turn.written.fault)
+
+
 def _turn(exchange: Exchange) -> _Turn:
     steps: list[Message] = []
     for message in reversed(exchange.conversation):

@@ -167,21 +167,21 @@ def _background(config: Config, bot: Chatbot, counted: Figures) -> tuple[Backgro
     how = config.serve
     if how.watch == "off":
         return ()
-
-    def ended(looked: Looked) -> None:
-        counted.ended(looked.seen.verdict)
-        if bot.pointer.routes()[looked.route].release != looked.canary:
-            return
-        try:
-            followed(config, looked.canary, wait_s=1)
-        except (IndexFailed, LookupError, OSError) as error:
-            # What is live answers from its own version all the same.
-            _LOG.warning(
-                "the index still points to another version than %s answers from: %s", looked.canary, error
-            )
-
+    ended = partial(_ended, config, bot, counted)
     watch = Watch(bot.pointer, bot.outcomes, promote=how.watch == "promote", told=ended)
     return (partial(watch.run, how.watch_every_s),)
+
+
+def _ended(config: Config, bot: Chatbot, counted: Figures, looked: Looked) -> None:
+    """Count a canary that ended; one that is live now takes the index along."""
+    counted.ended(looked.seen.verdict)
+    if bot.pointer.routes()[looked.route].release != looked.canary:
+        return
+    try:
+        followed(config, looked.canary, wait_s=1)
+    except (IndexFailed, LookupError, OSError) as error:
+        # What is live answers from its own version all the same.
+        _LOG.warning("the index is left at another version than %s answers from: %s", looked.canary, error)
 
 
 def settings_of(config: Config) -> Settings:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from rag.statistics import Share, mcnemar, newcombe, share
 
-Kind = Literal["target", "good", "general", "idle"]
+Kind = Literal["target", "good", "general", "irrelevance"]
 Verdict = Literal["promote", "canary", "refuse", "not enough evidence"]
 
 ALPHA = 0.05
@@ -38,7 +38,7 @@ NAMES: Mapping[Kind, str] = {
     "target": "held-out failures",
     "good": "good replies",
     "general": "general abilities",
-    "idle": "requests that call for no tool",
+    "irrelevance": "requests that call for no tool",
 }
 """What the cases of each kind are called in a sentence."""
 
@@ -114,7 +114,7 @@ class Decision:
         target: All of them together.
         good: What was good.
         general: The general and safety suite.
-        idle: Requests that call for no tool.
+        irrelevance: Requests that call for no tool.
     """
 
     verdict: Verdict
@@ -123,7 +123,7 @@ class Decision:
     target: Part
     good: Part
     general: Part
-    idle: Part
+    irrelevance: Part
 
 
 def decide(
@@ -143,14 +143,12 @@ def decide(
         if pair.kind == "target":
             by_issue[pair.issue].append(pair)
     issues = {name: part(own) for name, own in sorted(by_issue.items())}
-    target, good, general, idle = (
-        part([p for p in found if p.kind == kind]) for kind in ("target", "good", "general", "idle")
-    )
-    kept: dict[Kind, Part] = {"good": good, "general": general, "idle": idle}
-    verdict, reason = _judged(issues, target, kept, margin, alpha, names)
+    parts = {kind: part([p for p in found if p.kind == kind]) for kind in NAMES}
+    target = parts.pop("target")
+    verdict, reason = _judged(issues, target, parts, margin, alpha, names)
     return Decision(
-        verdict=verdict, reason=reason, issues=issues, target=target, good=good, general=general, idle=idle
-    )
+        verdict=verdict, reason=reason, issues=issues, target=target, good=parts["good"], general=parts["general"], irrelevance=parts["irrelevance"]
+    )  # fmt: skip
 
 
 def part(pairs: Sequence[Pair]) -> Part:

@@ -16,7 +16,7 @@ from advisor.probing.asking import Remembered, ask
 from advisor.probing.judging import Judged, Referee, judge
 from advisor.probing.ladder import answer_of
 from advisor.probing.subject import Subject, request_of
-from advisor.probing.witnesses import doubted
+from advisor.probing.witnesses import witnesses
 from router.replies import Reply
 
 Tell = Callable[[int, int], None]
@@ -67,8 +67,8 @@ def cases_of(
         for id in issue.exchange_ids:
             owner.setdefault(id, issue.id)
     found, known = [], list(seen)
-    unsure = doubted(known)
-    for exchange, diagnosis in known:
+    good = witnesses(known)
+    for exchange, _ in known:
         if systems is not None and exchange.system not in systems:
             continue
         if exchange.id in owner:
@@ -82,7 +82,7 @@ def cases_of(
                     sources=tuple(sources(exchange)),
                 )
             )
-        elif not diagnosis.is_failure and exchange.id not in unsure:
+        elif exchange.id in good:
             found.append(
                 Case(
                     id=exchange.id,

@@ -16,7 +16,7 @@ from advisor.issues import Issue
 from advisor.probing.rungs import Means, Shown
 from advisor.probing.sentences import sentence_for
 from advisor.probing.subject import Served
-from advisor.probing.witnesses import doubted
+from advisor.probing.witnesses import witnesses
 from advisor.remedies.knowledge import KEEP_TO_CONTEXT
 from rag.documents import Document
 from rag.hits import Hit
@@ -59,7 +59,7 @@ class Workshop:
         self._config = config
         self._sources = sources
         self._locator = Locator(sources.documents)
-        self._good = {e.id for e, d in seen if not d.is_failure} - doubted(seen)
+        self._good = witnesses(seen)
 
     def means(self, issue: Issue, failures: Sequence[Exchange]) -> Means:
         """Return what may be used on failures of an issue."""

@@ -78,10 +78,7 @@ def probe_run(
         issues = state.issues()
         wanted = _wanted(state, issues, only)
         # What came of remedies since then counts too: after a refusal what is dearer is due.
-        outcomes = state.outcomes()
-        facts = replace(
-            state.runs()[-1].facts, learned=lessons.learned(outcomes), refused=lessons.refused(outcomes)
-        )
+        facts = lessons.told(state.runs()[-1].facts, state.outcomes())
         seen = list(state.exchanges())
         asked = bots(config, seen, index=index)
         answering = _answering(asked, wanted, seen, size)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import takewhile
+from collections.abc import Iterable, Sequence
 
 from advisor.checks.tool_fit import given_values
+from advisor.checks.tools import calls_tools
 from advisor.diagnosis import Diagnosis
 from advisor.exchange import Exchange
 from advisor.probing.judging import expected_calls
 
 
-def doubted(seen: Iterable[tuple[Exchange, Diagnosis]]) -> frozenset[str]:
-    """Return the ids of replies that did not fail and are no witnesses: they are neither asked for again nor taught.
+def witnesses(seen: Sequence[tuple[Exchange, Diagnosis]]) -> frozenset[str]:
+    """Return the ids of replies that show what is right: those that did not fail, but for those in doubt.
 
     A bot that was offered tools and called none may have been right to, or the failure was not seen, and most people say nothing. So of
     each bot it is looked at what people said of such replies to requests that name something to call a tool with (a number, a name): where
-    they found as many wrong as right, one of which nobody said anything shows nothing.
+    they found as many wrong as right, one of which nobody said anything is in doubt.
 
     Args:
         seen: Exchanges with their diagnoses, in any order.
     """
+    return frozenset(e.id for e, d in seen if not d.is_failure) - _doubted(seen)
+
+
+def _doubted(seen: Iterable[tuple[Exchange, Diagnosis]]) -> frozenset[str]:
     silent: dict[str, list[str]] = {}
     spoken: Counter[tuple[str, bool]] = Counter()
     for exchange, diagnosis in seen:
-        if not exchange.tools or _called(exchange) or not given_values(exchange.question):
+        if not exchange.tools or calls_tools(exchange) or not given_values(exchange.question):
             continue
         right = _said_right(exchange)
         if right is not None:
@@ -38,12 +42,6 @@ def doubted(seen: Iterable[tuple[Exchange, Diagnosis]]) -> frozenset[str]:
         if spoken[system, False] and spoken[system, False] >= spoken[system, True]
         for id in ids
     )
-
-
-def _called(exchange: Exchange) -> bool:
-    """Whether a tool was called since the person last said something."""
-    turn = takewhile(lambda m: m.role != "user", reversed((*exchange.conversation, exchange.reply)))
-    return any(m.tool_calls or m.role == "tool" for m in turn)
 
 
 def _said_right(exchange: Exchange) -> bool | None:

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
-from advisor.apply.examples import Bot, build, labelled
+from advisor.apply.examples import Bot, build, labelled, without_calls
 from advisor.exchange import Exchange, Feedback, Message, Passage, Source, Tool, ToolCall
 from advisor.gate.trial import Case
 from advisor.probing.subject import Served, Setup
 from finetune.examples import Example, text_of
 from router.contract.rules import Contract, Rule
+from router.models.port import ToolRequest
 from router.prompts import Prompt
 from router.releases import Release
+from router.replies import Intervention, Reply
 
 CTA = "Anything else?"
 CONTRACT = Contract(rules=(Rule(kind="ends_with", params={"text": CTA}),))
@@ -293,3 +295,21 @@ def test_of_near_repetitions_a_dozen_is_kept_but_of_calls_all_values():
     ]  # fmt: skip
     made = build([], bot(), [*calls, *calls])
     assert len(made.examples) == 40
+
+
+def test_what_a_bot_says_without_a_call_is_taught_as_it_keeps_the_contract():
+    call = (ToolRequest(name="find", arguments="{}"),)
+    dropped = (Intervention(kind="call_dropped", note="q is missing"),)
+    replies = (
+        Reply(text="Hello!", id="r"),
+        Reply(text="", id="r"),
+        Reply(text="Hello!", id="r", tool_calls=call),
+        Reply(text="Hello!", id="r", interventions=dropped),
+        Reply(text="Hello, and then", id="r", finish_reason="length"),
+    )
+    asked = [(exchange(n, question="Hi there", tools=(TOOL,)), reply) for n, reply in enumerate(replies)]
+    (made,) = without_calls(asked, bot())
+    assert text_of(made.target) == f"Hello! {CTA}" and made.origin == "replay" and made.tools
+    # What cannot be mended is not taught.
+    never = Contract(rules=(Rule(kind="forbidden", params={"words": ["hello"]}),))
+    assert not list(without_calls(asked, bot(contract=never)))

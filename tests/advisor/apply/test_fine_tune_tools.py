@@ -3,10 +3,12 @@
 import json
 import math
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from advisor.apply import fine_tune
+from advisor.apply import fine_tune, paying
 from advisor.apply.workplace import Workplace
 from advisor.cli import main
 from finetune import datasets
@@ -89,8 +91,8 @@ def applied(capsys):
 def test_a_third_of_what_is_learnt_is_not_to_call(place, capsys):
     done = applied(capsys)
     assert done["action"] in ("promoted", "canary"), done
-    idle = done["decision"]["idle"]
-    assert idle["lost"] == 0 and idle["n"] >= 15
+    asked = done["decision"]["irrelevance"]
+    assert asked["lost"] == 0 and asked["n"] >= 15
     assert "of 20 requests that call for no tool broken" in done["reason"]
     (folder,) = (place / ".advisor/datasets").iterdir()
     made = datasets.load(folder)
@@ -122,5 +124,20 @@ def test_a_model_that_calls_at_everything_is_refused(place, capsys, monkeypatch)
     monkeypatch.setattr(Backend, "model", "orders:eager")
     done = applied(capsys)
     assert done["action"] == "refused", done
-    idle = done["tried"][0]["decision"]["idle"]
-    assert idle["after"] == 0.0 and idle["lost"] == idle["n"] >= 15
+    asked = done["tried"][0]["decision"]["irrelevance"]
+    assert asked["after"] == 0.0 and asked["lost"] == asked["n"] >= 15
+
+
+def test_what_it_may_cost_covers_what_is_asked(place, capsys, monkeypatch):
+    """Whatever is agreed to is a bound that nothing is asked beyond."""
+    told = []
+    estimate = paying.calls
+    monkeypatch.setattr(paying, "calls", lambda *given: told.append(estimate(*given)) or told[-1])
+    (place / "advisor.yaml").write_text(
+        CONFIG.replace("input: 0, output: 0", "input: 1, output: 1"), encoding="utf-8"
+    )
+    capsys.readouterr()
+    assert main(["apply", "--only", "FineTune", "--yes", "--pay", "100", "--json"]) == 0
+    with closing(sqlite3.connect(place / ".advisor/probes.db")) as db:
+        (answers,) = db.execute("SELECT count(*) FROM answers").fetchone()
+    assert 0 < answers <= sum(told)

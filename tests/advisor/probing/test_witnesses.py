@@ -7,7 +7,7 @@ import pytest
 from advisor.diagnosis import Diagnosis
 from advisor.exchange import Exchange, Feedback, Message, Source, Tool, ToolCall
 from advisor.gate.trial import cases_of
-from advisor.probing.witnesses import doubted
+from advisor.probing.witnesses import witnesses
 
 TOOLS = (Tool(name="get_order"),)
 FINE = Diagnosis(
@@ -35,7 +35,7 @@ def asked(
 
 
 def doubts(*exchanges):
-    return sorted(doubted([(e, FINE) for e in exchanges]))
+    return sorted({e.id for e in exchanges} - witnesses([(e, FINE) for e in exchanges]))
 
 
 def test_silence_is_no_witness_where_people_found_as_much_wrong_as_right():
@@ -72,6 +72,14 @@ def test_a_reply_to_what_a_tool_returned_called_one():
     steps = (Message(role="assistant", content="", tool_calls=(ToolCall(name="get_order", arguments="{}"),)), Message(role="tool", content="sent"))  # fmt: skip
     assert doubts(replace(said, conversation=(*said.conversation, *steps)), *wrong) == []
     assert doubts(replace(said, conversation=(*steps, *said.conversation)), *wrong) == ["e1"]
+
+
+def test_a_call_that_is_written_as_text_is_one_too():
+    wrong = [asked(n, thumb=-1) for n in (7, 8)]
+    said = replace(
+        asked(1), reply=Message(role="assistant", content='{"name": "get_order", "arguments": {}}')
+    )
+    assert doubts(said, *wrong) == []
 
 
 def test_what_is_in_doubt_is_not_asked_again():

@@ -1,12 +1,12 @@
-"""Idle: requests that call for none of a bot's tools. A model that learnt to call is asked them, as it may have learnt to call whatever it is asked.
+"""Irrelevance: requests that call for none of a bot's tools. A model that learnt to call is asked them, as it may have learnt to call whatever it is asked.
 
-Three kinds: small talk, other subjects, and requests that name what a tool does and give nothing that it needs. Half of them teach, half judge. Models for
-function calling are trained on such requests too (Lin et al. 2024, Hammer, 2410.04587).
+Three kinds: small talk, other subjects, and requests that name what a tool does and give nothing that it needs. Half of them teach, half judge. BFCL
+measures the same under this name, and models for function calling are trained on such requests too (Lin et al. 2024, Hammer, 2410.04587).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
 
@@ -41,21 +41,24 @@ _MOST_TOOLS = 20
 _FITS = 0.2
 
 
-def cases(exchange: Exchange, *, judging: bool) -> list[Case]:
-    """Return the requests as cases of the bot that an exchange is of: with its system prompt and the tools that it offered.
+def cases(known: Iterable[Case], *, judging: bool) -> list[Case]:
+    """Return the requests as cases of the bot that others are of: with its system prompt, and the tools that it offered first; none where it offered none.
 
     Args:
-        exchange: One with tools.
+        known: Cases of the bot.
         judging: Whether those that judge are wanted, or those that teach.
     """
-    system = tuple(m for m in exchange.conversation if m.role == "system")
+    offered = next((c.exchange for c in known if c.exchange.tools), None)
+    if offered is None:
+        return []
+    kind = "irrelevance-judging" if judging else "irrelevance-teaching"
+    system = tuple(m for m in offered.conversation if m.role == "system")
     found = []
-    kind = "idle-judging" if judging else "idle-teaching"
-    for n, ask in enumerate(_asked(exchange.tools, judging=judging), 1):
+    for n, ask in enumerate(_asked(offered.tools, judging=judging), 1):
         id = f"{kind}-{n}"
         asked = Exchange(
-            id=id, conversation=(*system, Message(role="user", content=ask)), reply=Message(role="assistant", content=""), source=replace(exchange.source, file=kind, line=n),
-            tools=exchange.tools, tenant=exchange.tenant,
+            id=id, conversation=(*system, Message(role="user", content=ask)), reply=Message(role="assistant", content=""), source=replace(offered.source, file=kind, line=n),
+            tools=offered.tools, tenant=offered.tenant,
         )  # fmt: skip
         found.append(Case(id=id, group=id, kind="good", exchange=asked))
     return found
@@ -79,7 +82,7 @@ def _named(tools: Sequence[Tool]) -> Iterator[str]:
             yield from (wording.format(what=plain(tool.name)) for wording in _WORDINGS)
 
 
-def undue(asked: Sequence[Case], before: Mapping[str, Reply], after: Mapping[str, Reply]) -> list[Pair]:
+def unneeded(asked: Sequence[Case], before: Mapping[str, Reply], after: Mapping[str, Reply]) -> list[Pair]:
     """Return the requests to which the base made no call, before and after.
 
     Args:
@@ -95,7 +98,7 @@ def undue(asked: Sequence[Case], before: Mapping[str, Reply], after: Mapping[str
         note = f"It calls a tool at {case.exchange.question!r}, which calls for none." if called(now) else ""
         found.append(
             Pair(
-                id=case.id, group=case.group, kind="idle", before=True, after=not called(now), note=note
+                id=case.id, group=case.group, kind="irrelevance", before=True, after=not called(now), note=note
             )
         )  # fmt: skip
     return found
